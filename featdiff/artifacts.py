@@ -1,0 +1,224 @@
+"""Artifacts: files that appear complete or not at all, and carry a manifest of what made them.
+
+A manifest names the kind of artifact, the resolved settings, the SHA-256 of each input, the version and source digest of
+featdiff, the versions of the libraries, and a digest of the artifact's own content. It holds no time and no machine name:
+the same settings give the same bits. It travels inside the file (a zip member, safetensors metadata, a JSON key), so each
+artifact is one file.
+"""
+
+import hashlib
+import io
+import json
+import os
+import platform
+import tempfile
+import zipfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from functools import cache
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+import featdiff
+from featdiff.errors import UserError
+
+MANIFEST = "manifest.json"
+LIBRARIES = ("torch", "numpy", "scipy", "scikit-learn", "scikit-image", "pillow", "pandas", "safetensors", "clean-fid")
+_ZIP_TIME = (1980, 1, 1, 0, 0, 0)
+
+
+class Manifest(BaseModel):
+    """What made an artifact."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    kind: str
+    settings: dict[str, Any]
+    inputs: dict[str, str]
+    featdiff: str
+    code: str
+    libraries: dict[str, str]
+    content: str = ""
+
+
+def manifest(
+    kind: str, settings: BaseModel | dict[str, Any], inputs: Mapping[str, Path | str] | None = None
+) -> Manifest:
+    """Describe an artifact about to be written; ``inputs`` are files, recorded by their SHA-256."""
+    plain = settings.model_dump(mode="json") if isinstance(settings, BaseModel) else settings
+    return Manifest(
+        kind=kind,
+        settings=plain,
+        inputs={name: sha256_file(path) for name, path in sorted((inputs or {}).items())},
+        featdiff=featdiff.__version__,
+        code=code_digest(),
+        libraries={"python": platform.python_version(), **_library_versions()},
+    )
+
+
+@cache
+def _library_versions() -> dict[str, str]:
+    found = {}
+    for name in LIBRARIES:
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            continue
+    return found
+
+
+@cache
+def code_digest() -> str:
+    """SHA-256 over the package's source files, by path and content."""
+    root = Path(featdiff.__file__).parent
+    return digest({str(p.relative_to(root).as_posix()): p.read_bytes() for p in sorted(root.rglob("*.py"))})
+
+
+def sha256_file(path: Path | str) -> str:
+    """SHA-256 of a file, in hexadecimal."""
+    with open(path, "rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def digest(parts: Mapping[str, bytes]) -> str:
+    """SHA-256 over names and contents, whatever their order."""
+    total = hashlib.sha256()
+    for name in sorted(parts):
+        total.update(f"{len(name)}:{name}:{hashlib.sha256(parts[name]).hexdigest()};".encode())
+    return total.hexdigest()
+
+
+@contextmanager
+def atomic(path: Path | str) -> Iterator[Path]:
+    """Yield a temporary path beside ``path``; on success flush it to disk and rename it into place, else remove it."""
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".part", dir=path.parent)
+    os.close(handle)
+    aside = Path(name)
+    try:
+        yield aside
+        with open(aside, "rb+") as stream:
+            os.fsync(stream.fileno())
+        aside.chmod(0o644)
+        aside.replace(path)
+    finally:
+        aside.unlink(missing_ok=True)
+
+
+def write_zip(path: Path | str, members: Mapping[str, bytes], made: Manifest) -> None:
+    """Write a zip with the manifest as its first member; the same members give the same bits."""
+    made = made.model_copy(update={"content": digest(members)})
+    with atomic(path) as aside, zipfile.ZipFile(aside, "w", zipfile.ZIP_STORED) as archive:
+        archive.writestr(_entry(MANIFEST), made.model_dump_json(indent=2))
+        for name, data in members.items():
+            archive.writestr(_entry(name), data)
+
+
+def _entry(name: str) -> zipfile.ZipInfo:
+    entry = zipfile.ZipInfo(name, _ZIP_TIME)
+    entry.external_attr = 0o644 << 16
+    return entry
+
+
+class Contents(NamedTuple):
+    """What :func:`read_zip` returns: the members and the manifest, already checked against each other."""
+
+    members: dict[str, bytes]
+    made: Manifest
+
+
+def read_zip(path: Path | str, kind: str) -> Contents:
+    """Read all members of an artifact and check them against the manifest's digest.
+
+    Raises :class:`UserError` when the file is missing, damaged, of another kind or not what its manifest says.
+    """
+    try:
+        with zipfile.ZipFile(path) as archive:
+            members = {info.filename: archive.read(info) for info in archive.infolist()}
+    except FileNotFoundError:
+        raise UserError(f"{path}: no such file; run the rule that makes it") from None
+    except (zipfile.BadZipFile, EOFError, OSError, NotImplementedError, RuntimeError) as error:
+        raise _damaged(path, error) from None
+    made = _parse_manifest(path, members.pop(MANIFEST, b""))
+    _check(path, made, kind, digest(members))
+    return Contents(members, made)
+
+
+def write_arrays(path: Path | str, arrays: Mapping[str, np.ndarray], made: Manifest) -> None:
+    """Write an ``.npz`` that :func:`numpy.load` can read, with the manifest inside."""
+    members = {}
+    for name, array in arrays.items():
+        stream = io.BytesIO()
+        np.lib.format.write_array(stream, np.ascontiguousarray(array), allow_pickle=False)
+        members[f"{name}.npy"] = stream.getvalue()
+    write_zip(path, members, made)
+
+
+def read_arrays(path: Path | str, kind: str) -> tuple[dict[str, np.ndarray], Manifest]:
+    """Read what :func:`write_arrays` wrote, checked against its manifest; never unpickles."""
+    members, made = read_zip(path, kind)
+    arrays = {}
+    for name, data in members.items():
+        arrays[name.removesuffix(".npy")] = np.lib.format.read_array(io.BytesIO(data), allow_pickle=False)
+    return arrays, made
+
+
+def write_json(path: Path | str, payload: dict[str, Any], made: Manifest) -> None:
+    """Write ``payload`` with the manifest under the key ``manifest``."""
+    made = made.model_copy(update={"content": _json_digest(payload)})
+    text = json.dumps({"manifest": made.model_dump(), **payload}, indent=2, allow_nan=False)
+    with atomic(path) as aside:
+        aside.write_text(text + "\n", encoding="utf-8")
+
+
+def read_json(path: Path | str, kind: str) -> tuple[dict[str, Any], Manifest]:
+    """Read what :func:`write_json` wrote, checked against its manifest."""
+    try:
+        payload = json.loads(Path(path).read_text(encoding="utf-8"))
+        made = Manifest.model_validate(payload.pop("manifest"))
+    except FileNotFoundError:
+        raise UserError(f"{path}: no such file; run the rule that makes it") from None
+    except (ValueError, KeyError, AttributeError) as error:
+        raise _damaged(path, error) from None
+    _check(path, made, kind, _json_digest(payload))
+    return payload, made
+
+
+def _json_digest(payload: dict[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(payload, sort_keys=True).encode()).hexdigest()
+
+
+def write_text(path: Path | str, text: str) -> None:
+    """Write a text file atomically."""
+    with atomic(path) as aside:
+        aside.write_text(text, encoding="utf-8")
+
+
+def parse_manifest(path: Path | str, text: str | bytes, kind: str, content: str) -> Manifest:
+    """Parse and check the manifest of an artifact whose content digest is ``content``."""
+    made = _parse_manifest(path, text)
+    _check(path, made, kind, content)
+    return made
+
+
+def _parse_manifest(path: Path | str, text: str | bytes) -> Manifest:
+    try:
+        return Manifest.model_validate_json(text)
+    except ValidationError as error:
+        raise _damaged(path, f"no valid manifest ({error.error_count()} errors)") from None
+
+
+def _check(path: Path | str, made: Manifest, kind: str, content: str) -> None:
+    if made.kind != kind:
+        raise UserError(f"{path}: is a {made.kind} artifact, a {kind} artifact was expected")
+    if made.content != content:
+        raise _damaged(path, "its content is not what its manifest says")
+
+
+def _damaged(path: Path | str, why: object) -> UserError:
+    return UserError(f"{path}: damaged ({why}); delete it and run the pipeline again, or 'dvc checkout' the file")

@@ -1,0 +1,87 @@
+"""The image archive: one zip with PNG images, an index and a manifest. Data sets and samples share the format.
+
+    manifest.json                 what made it
+    index.csv                     one row an image: path, split, label, class, and columns of the maker
+    train/brick/000017.png        PNG, 8 bit, gray or RGB
+
+Unzipped it is a folder of class folders for each split, which ``torchvision.datasets.ImageFolder`` and others read.
+"""
+
+import io
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from PIL import Image
+
+from featdiff import artifacts
+from featdiff.artifacts import Manifest
+from featdiff.errors import UserError
+
+INDEX = "index.csv"
+COLUMNS = ("path", "split", "label", "class")
+
+
+@dataclass(frozen=True)
+class ImageArchive:
+    """Images (N, H, W, C) uint8 with their index (N rows) and the manifest of the file they came from."""
+
+    images: np.ndarray
+    index: pd.DataFrame
+    made: Manifest
+
+    @property
+    def classes(self) -> list[str]:
+        """Class names in the order of their labels; the label -1 (no class) has no name here."""
+        named = self.index[self.index["label"] >= 0]
+        return list(named.drop_duplicates("label").sort_values("label")["class"])
+
+    def select(self, *, split: str | None = None, label: int | None = None) -> "ImageArchive":
+        """The rows of one split, one class, or both."""
+        keep = np.ones(len(self.index), bool)
+        if split is not None:
+            keep &= (self.index["split"] == split).to_numpy()
+        if label is not None:
+            keep &= (self.index["label"] == label).to_numpy()
+        return ImageArchive(self.images[keep], self.index[keep].reset_index(drop=True), self.made)
+
+    @property
+    def labels(self) -> np.ndarray:
+        """Labels (N,) int64."""
+        return self.index["label"].to_numpy(np.int64)
+
+
+def write(path: Path | str, images: np.ndarray, index: pd.DataFrame, made: Manifest) -> None:
+    """Write images (N, H, W, C) uint8, C of 1 or 3, and their index with at least the columns ``COLUMNS``."""
+    missing = [c for c in COLUMNS if c not in index.columns]
+    if missing or len(images) != len(index) or index["path"].duplicated().any():
+        raise ValueError(f"index does not fit: missing columns {missing}, {len(images)} images, {len(index)} rows")
+    members = {INDEX: index.to_csv(index=False, lineterminator="\n").encode()}
+    with ThreadPoolExecutor(2) as pool:
+        members.update(zip(index["path"], pool.map(_encode, images), strict=True))
+    artifacts.write_zip(path, members, made)
+
+
+def read(path: Path | str, kind: str) -> ImageArchive:
+    """Read an archive whose manifest says ``kind`` ("dataset" or "samples"); every byte is checked against the manifest."""
+    members, made = artifacts.read_zip(path, kind)
+    try:
+        index = pd.read_csv(io.BytesIO(members.pop(INDEX)), keep_default_na=False)
+        with ThreadPoolExecutor(2) as pool:
+            images = np.stack(list(pool.map(_decode, (members[p] for p in index["path"]))))
+    except (KeyError, ValueError, OSError) as error:
+        raise UserError(f"{path}: not an image archive: {error}") from None
+    return ImageArchive(images, index, made)
+
+
+def _encode(image: np.ndarray) -> bytes:
+    stream = io.BytesIO()
+    Image.fromarray(image[..., 0] if image.shape[-1] == 1 else image).save(stream, "png", compress_level=6)
+    return stream.getvalue()
+
+
+def _decode(data: bytes) -> np.ndarray:
+    image = np.asarray(Image.open(io.BytesIO(data)))
+    return image[..., None] if image.ndim == 2 else image

@@ -1,0 +1,61 @@
+"""A network as a denoiser: from the noisy image to the estimate of the clean one.
+
+Two parameterisations, by setting:
+
+- ``edm`` (Karras et al., arXiv 2206.00364, equation 7): ``x0_hat = c_skip (x - mean) + c_out f(c_in (x - mean), c_noise) + mean``
+  with the noise level embedded. Inputs and targets of the network have unit variance at every noise level.
+- ``residual`` (arXiv 2410.11646): ``x0_hat = x - f(x)``, blind to the noise level.
+"""
+
+import torch
+from torch import Tensor, nn
+
+from featdiff.networks.matching import Match, to_features, to_fixed_partner, to_partner, unmatched
+from featdiff.networks.unet import FeatureUNet
+
+
+class NetworkDenoiser(nn.Module):
+    """``denoiser(x, t, condition)``: images (B, C, H, W) in [0, 1] plus noise of standard deviation ``t`` (B,).
+
+    ``condition`` is a target feature vector (B, feature_dim) or None for the unconditional network.
+    """
+
+    def __init__(self, network: FeatureUNet, *, form: str, data_mean: float, data_std: float):
+        super().__init__()
+        self.network = network
+        self.form = form
+        self.data_mean = data_mean
+        self.data_std = data_std
+
+    @property
+    def feature_dim(self) -> int:
+        return self.network.feature_dim
+
+    def forward(self, x: Tensor, t: Tensor, condition: Tensor | None = None) -> Tensor:
+        return self._denoise(x, t, unmatched if condition is None else to_features(condition))[0]
+
+    def features(self, x: Tensor, t: Tensor) -> Tensor:
+        """``phi(x)``, of shape (B, feature_dim): the channel means of the unconditional pass."""
+        return self._denoise(x, t, unmatched)[1]
+
+    def matched_to_partner(
+        self, x: Tensor, t: Tensor, partner: Tensor, partner_t: Tensor, *, gradient: bool = True
+    ) -> tuple[Tensor, Tensor]:
+        """Denoise ``x`` matched to the features of ``partner`` in one batched pass; return both clean estimates.
+
+        The partner's estimate is the unconditional one: its features are the target, nothing moves them.
+        """
+        match = to_partner if gradient else to_fixed_partner
+        estimate, _ = self._denoise(torch.cat([x, partner]), torch.cat([t, partner_t]), match)
+        return estimate.chunk(2)
+
+    def _denoise(self, x: Tensor, t: Tensor, match: Match) -> tuple[Tensor, Tensor]:
+        if self.form == "residual":
+            residual, phi = self.network(x, match=match)
+            return x - residual.float(), phi
+        sigma = t.view(-1, 1, 1, 1)
+        total = (sigma**2 + self.data_std**2).sqrt()
+        centred = x - self.data_mean
+        output, phi = self.network(centred / total, t.log() / 4, match)
+        skip = self.data_std**2 / total**2 * centred
+        return skip + sigma * self.data_std / total * output.float() + self.data_mean, phi

@@ -1,0 +1,158 @@
+"""The UNet of the projected score (arXiv 2410.11646, section 3 and appendix A), with feature taps.
+
+3x3 convolutions with bias, ReLU, average pooling 2x2, transposed convolution 2x2 up, skip connections by concatenation.
+Two convolutions per encoder and decoder block, three in the middle. The first convolution and the last decoder block
+are not normalised, and the output layer is the last block's second convolution; with that the literal network has
+627,921 (widths 16-32-64-128) and 10,022,721 (widths 64-128-256-512) parameters, the published sizes.
+"""
+
+import math
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+from featdiff.errors import UserError
+from featdiff.networks.matching import FeatureTap, Match, unmatched
+
+
+class StdNorm(nn.Module):
+    """Divide by the standard deviation over (C, H, W), then scale each channel.
+
+    The mean is **not** subtracted: subtracting it, as group, layer or instance normalisation do, would erase the feature.
+    """
+
+    def __init__(self, channels: int):
+        super().__init__()
+        self.gain = nn.Parameter(torch.ones(channels))
+
+    def forward(self, x: Tensor) -> Tensor:
+        variance = x.var(dim=(1, 2, 3), correction=0)  # (B,)
+        factor = self.gain * torch.rsqrt(variance + 1e-6)[:, None]  # (B, C)
+        return x * factor.to(x.dtype)[:, :, None, None]
+
+
+class ConvNormReLU(nn.Module):
+    """Convolution, normalisation, the noise embedding as a bias per channel, ReLU."""
+
+    def __init__(self, channels_in: int, channels_out: int, *, normalised: bool = True, embedding: int = 0):
+        super().__init__()
+        self.conv = nn.Conv2d(channels_in, channels_out, 3, padding=1)
+        self.norm = StdNorm(channels_out) if normalised else nn.Identity()
+        self.bias = nn.Linear(embedding, channels_out) if embedding else None
+
+    def forward(self, x: Tensor, embedded: Tensor | None) -> Tensor:
+        x = self.norm(self.conv(x))
+        if self.bias is not None:
+            x = x + self.bias(embedded)[:, :, None, None]
+        return torch.relu(x)
+
+
+class Block(nn.Module):
+    """Convolutions in a row; the channel means after the last one are the block's part of ``phi``."""
+
+    def __init__(self, widths: Sequence[int], *, unnormalised: Sequence[int] = (), embedding: int = 0):
+        super().__init__()
+        self.layers = nn.ModuleList(
+            ConvNormReLU(a, b, normalised=i not in unnormalised, embedding=embedding)
+            for i, (a, b) in enumerate(zip(widths[:-1], widths[1:], strict=True))
+        )
+
+    def forward(self, x: Tensor, embedded: Tensor | None) -> Tensor:
+        for layer in self.layers:
+            x = layer(x, embedded)
+        return x
+
+
+class NoiseEmbedding(nn.Module):
+    """Fourier features of the noise level and a two-layer perceptron (Karras et al., arXiv 2206.00364, appendix C)."""
+
+    def __init__(self, width: int, frequencies: int = 16):
+        super().__init__()
+        self.register_buffer("frequencies", 2.0 ** torch.linspace(-3, 3, frequencies), persistent=False)
+        self.mlp = nn.Sequential(nn.Linear(2 * frequencies, width), nn.ReLU(), nn.Linear(width, width), nn.ReLU())
+
+    def forward(self, noise: Tensor) -> Tensor:
+        angle = 2 * math.pi * noise[:, None] * self.frequencies
+        return self.mlp(torch.cat([angle.sin(), angle.cos()], dim=1))
+
+
+class FeatureUNet(nn.Module):
+    """UNet whose blocks can be matched to a target feature vector.
+
+    ``widths`` are the channels of the encoder blocks and, last, of the middle block. ``matched`` names the blocks that
+    take part in ``phi``, in the order of the forward pass: ``encoder0`` ... ``middle`` ... ``decoder0``.
+    """
+
+    def __init__(
+        self,
+        channels: int,
+        widths: Sequence[int],
+        matched: Sequence[str],
+        *,
+        noise_embedding: int = 0,
+        initial_scale: float = 1.0,
+        learned_scale: bool = True,
+        zero_output: bool = False,
+    ):
+        super().__init__()
+        *outer, middle = widths
+        scales, e = len(outer), noise_embedding
+        self.downsampling = 2**scales
+        self.embedding = NoiseEmbedding(e) if e else None
+        blocks: dict[str, Block] = {}
+        for i, width in enumerate(outer):
+            before = outer[i - 1] if i else channels
+            blocks[f"encoder{i}"] = Block([before, width, width], unnormalised=[] if i else [0], embedding=e)
+        blocks["middle"] = Block([outer[-1], middle, middle, middle], embedding=e)
+        for i, width in reversed(list(enumerate(outer))):
+            inside = [2 * width, width, width] if i else [2 * width, width]
+            blocks[f"decoder{i}"] = Block(inside, unnormalised=[] if i else [0], embedding=e)
+        self.blocks = nn.ModuleDict(blocks)
+        self.up = nn.ModuleList(nn.ConvTranspose2d(widths[i + 1], widths[i], 2, stride=2) for i in range(scales))
+        self.out = nn.Conv2d(outer[0], channels, 3, padding=1)
+        if zero_output:
+            nn.init.zeros_(self.out.weight)
+            nn.init.zeros_(self.out.bias)
+        self.taps = nn.ModuleDict()
+        self.feature_dim = 0
+        unknown = set(matched) - set(blocks)
+        if unknown:
+            raise UserError(f"matched blocks {sorted(unknown)} are not in the network; it has {list(blocks)}")
+        block_width = dict(zip([f"encoder{i}" for i in range(scales)] + ["middle"], widths, strict=True))
+        block_width |= {f"decoder{i}": outer[i] for i in range(scales)}
+        for name in (b for b in blocks if b in matched):
+            columns = slice(self.feature_dim, self.feature_dim + block_width[name])
+            self.taps[name] = FeatureTap(block_width[name], columns, initial_scale=initial_scale, learned=learned_scale)
+            self.feature_dim = columns.stop
+
+    @property
+    def feature_columns(self) -> dict[str, slice]:
+        """The columns of ``phi`` that belong to each matched block."""
+        return {name: tap.columns for name, tap in self.taps.items()}
+
+    def forward(self, x: Tensor, noise: Tensor | None = None, match: Match = unmatched) -> tuple[Tensor, Tensor]:
+        """Map images (B, C, H, W) and noise embeddings' input (B,) to the output image and ``phi`` (B, feature_dim).
+
+        ``phi`` holds the means *before* matching, so with ``match=unmatched`` it is the feature vector of ``x``.
+        """
+        embedded = self.embedding(noise) if self.embedding is not None else None
+        features: list[Tensor] = []
+
+        def run(name: str, x: Tensor) -> Tensor:
+            x = self.blocks[name](x, embedded)
+            if name in self.taps:
+                x, means = self.taps[name](x, match)
+                features.append(means)
+            return x
+
+        skips = []
+        for i in range(len(self.up)):
+            x = run(f"encoder{i}", x)
+            skips.append(x)
+            x = nn.functional.avg_pool2d(x, 2)
+        x = run("middle", x)
+        for i in reversed(range(len(self.up))):
+            x = run(f"decoder{i}", torch.cat([self.up[i](x), skips[i]], dim=1))
+        phi = torch.cat(features, dim=1) if features else x.new_zeros(len(x), 0)
+        return self.out(x), phi

@@ -1,0 +1,376 @@
+"""The settings: ``params.yaml`` read once into typed models that refuse unknown keys and wrong ranges.
+
+Every number that changes a result has its place here and nowhere else. Tables (``datasets``, ``networks``, ``trainings``,
+``models``, ``samplings``) name their rows; a model row points to rows of the other tables by name, and a wildcard of the
+workflow is the name of a row. The JSON schema in ``workflow/schemas`` is generated from these classes.
+"""
+
+import json
+import re
+from pathlib import Path
+from typing import Annotated, Any, Literal, TypeVar
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from featdiff.errors import UserError
+
+Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,63}$", description="The name of a table's row.")]
+Fraction = Annotated[float, Field(gt=0, lt=1)]
+Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+Count = Annotated[int, Field(ge=1)]
+Seed = Annotated[int, Field(ge=0, lt=2**63)]
+S = TypeVar("S", bound="Settings")
+
+
+class Settings(BaseModel):
+    """Base of all settings: unknown keys are refused, values do not change."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+# --- data ---------------------------------------------------------------------------------------------------------
+
+
+class PackagedSource(Settings):
+    """Photographs that ship inside an installed package: brick, grass and gravel of scikit-image (512x512, CC0)."""
+
+    kind: Literal["packaged"] = "packaged"
+    name: Literal["skimage-textures"] = "skimage-textures"
+
+
+class FolderSource(Settings):
+    """A folder with one sub-folder of images a class (PNG, JPEG, WebP)."""
+
+    kind: Literal["folder"]
+    path: Annotated[str, Field(min_length=1)]
+
+
+class ZipSource(Settings):
+    """A zip file with one folder of images a class (PNG, JPEG, WebP)."""
+
+    kind: Literal["zip"]
+    path: Annotated[str, Field(min_length=1)]
+
+
+class PatchLayout(Settings):
+    """Cut each photograph into square patches; train and test patches come from disjoint regions of it."""
+
+    kind: Literal["patches"] = "patches"
+    size: Annotated[int, Field(ge=8, le=1024, description="Side of a patch, in pixels after scaling.")]
+    stride: Count = Field(description="Distance between neighbouring training patches, in pixels.")
+    test_stride: Count = Field(description="Distance between neighbouring test patches, in pixels.")
+    scale: Annotated[float, Field(gt=0, le=1)] = Field(1.0, description="Resize factor before cutting (Lanczos).")
+
+
+class CropLayout(Settings):
+    """Resize the shorter side of each image to ``size`` and crop the centre: one image in, one image out."""
+
+    kind: Literal["crop"]
+    size: Annotated[int, Field(ge=8, le=1024, description="Side of an image, in pixels.")]
+
+
+class Dataset(Settings):
+    """One data set: where the images come from and how they are cut."""
+
+    source: PackagedSource | FolderSource | ZipSource = Field(discriminator="kind")
+    layout: PatchLayout | CropLayout = Field(discriminator="kind")
+    mode: Literal["gray", "rgb"] = "gray"
+    test_fraction: Fraction = Field(0.25, description="Share of each photograph (patches) or class (crop) for testing.")
+    mixed_modes: Literal["error", "convert"] = Field("error", description="Gray and colour images in one data set.")
+    bad_images: Literal["error", "skip"] = Field("error", description="Unreadable, too small or non-image files.")
+    max_images_per_class: Count | None = Field(None, description="Keep at most this many training images a class.")
+    seed: Seed = 0
+
+
+# --- networks and training ----------------------------------------------------------------------------------------
+
+
+class Network(Settings):
+    """The UNet with the projected score."""
+
+    widths: Annotated[tuple[Count, ...], Field(min_length=2, max_length=7)] = Field(
+        description="Channels of the encoder blocks and, last, of the middle block."
+    )
+    form: Literal["edm", "residual"] = Field("edm", description="Preconditioned, or the paper's literal residual.")
+    noise_embedding: Annotated[int, Field(ge=0)] = Field(64, description="Width of the noise embedding; 0 is blind.")
+    matched: Literal["all"] | Annotated[tuple[str, ...], Field(min_length=1)] = Field(
+        "all", description="Blocks that take part in the feature vector: encoder0 ... middle ... decoder0."
+    )
+    initial_scale: float = Field(1.0, description="First value of the learned scales w.")
+    learned_scale: bool = True
+    zero_output: bool = Field(True, description="Start the output layer at zero.")
+
+    @property
+    def blocks(self) -> tuple[str, ...]:
+        outer = range(len(self.widths) - 1)
+        return (*(f"encoder{i}" for i in outer), "middle", *(f"decoder{i}" for i in reversed(outer)))
+
+    @property
+    def matched_blocks(self) -> tuple[str, ...]:
+        return self.blocks if self.matched == "all" else self.matched
+
+    @model_validator(mode="after")
+    def _check(self) -> "Network":
+        unknown = [b for b in self.matched_blocks if b not in self.blocks]
+        if unknown:
+            raise ValueError(f"matched names {unknown}, but the blocks of this network are {list(self.blocks)}")
+        if self.form == "residual" and self.noise_embedding:
+            raise ValueError("the residual form is blind to the noise level: set noise_embedding to 0")
+        return self
+
+
+class LogNormalNoise(Settings):
+    """``log sigma ~ N(mean, std^2)`` (Karras et al. 2022)."""
+
+    kind: Literal["lognormal"]
+    mean: float = -1.0
+    std: Positive = 1.2
+
+
+class SquaredUniformNoise(Settings):
+    """``sigma = maximum * u^2`` with ``u ~ U(0, 1)``: the paper's law."""
+
+    kind: Literal["squared-uniform"]
+    maximum: Positive = 1.0
+
+
+class LinearDecay(Settings):
+    """Constant, then linear to zero over the last ``fraction`` of training."""
+
+    kind: Literal["linear"]
+    fraction: Annotated[float, Field(gt=0, le=1)] = 0.4
+
+
+class HalvingDecay(Settings):
+    """Halved ``times`` times at equal distances: the paper's schedule."""
+
+    kind: Literal["halving"]
+    times: Count = 9
+
+
+class Training(Settings):
+    """How a network is trained: by denoising alone, on pairs of the same class."""
+
+    images: Count = Field(description="Training images seen, partners not counted.")
+    batch: Annotated[int, Field(ge=2)] = 64
+    optimizer: Literal["adam", "adamw"] = "adamw"
+    learning_rate: Positive = 2e-3
+    weight_decay: Annotated[float, Field(ge=0)] = 0.01
+    warmup: Annotated[int, Field(ge=0)] = Field(3200, description="Images over which the learning rate rises.")
+    decay: LinearDecay | HalvingDecay = Field(LinearDecay(kind="linear"), discriminator="kind")
+    gradient_clip: Positive = Field(1.0, description="Largest norm of the gradient.")
+    ema: Annotated[float, Field(ge=0, lt=1)] = Field(0.998, description="Decay of the weight average per step.")
+    noise: LogNormalNoise | SquaredUniformNoise = Field(LogNormalNoise(kind="lognormal"), discriminator="kind")
+    partner_noise: Literal["same", "clean"] = Field("same", description="The partner's noise level.")
+    partner_gradient: bool = Field(True, description="Let the gradient flow through the partner's features.")
+    partner_loss: Annotated[float, Field(ge=0)] = Field(
+        0.0, description="Weight of the partner's own unconditional denoising loss; 0 is the paper's."
+    )
+    flip: bool = Field(True, description="Mirror training images left-right at random.")
+    precision: Literal["bf16", "fp32"] = "bf16"
+    save_every: Count = Field(20000, description="Images between two resume states.")
+
+
+class Model(Settings):
+    """One trained model: rows of the other tables, and what the network is told about the class."""
+
+    dataset: Name
+    network: Name
+    training: Name
+    condition: Literal["feature", "none"] = Field(description="Same-class features, or nothing (the mixture model).")
+    seed: Seed = 0
+
+
+class TrainSpec(Settings):
+    """All that determines a training run besides the data: a model row with its references resolved."""
+
+    network: Network
+    training: Training
+    condition: Literal["feature", "none"]
+    seed: Seed
+
+
+# --- centroids, sampling, evaluation ------------------------------------------------------------------------------
+
+
+class Centroids(Settings):
+    """The table of class centroids of ``phi`` on a logarithmic grid of noise levels."""
+
+    sigma_min: Positive = 0.01
+    sigma_max: Positive = 5.0
+    levels: Annotated[int, Field(ge=2)] = 24
+    images_per_class: Count = Field(512, description="Training images a centroid is averaged over, at most.")
+    draws: Count = Field(2, description="Noise draws for each image.")
+    batch: Count = 256
+    seed: Seed = 0
+
+
+class Ascent(Settings):
+    """Stochastic coarse-to-fine ascent (the paper's algorithm): needs no schedule, estimates sigma by itself."""
+
+    kind: Literal["ascent"]
+    step: Annotated[float, Field(gt=0, le=1)] = Field(0.1, description="h, the share of the residual removed a step.")
+    noise: Annotated[float, Field(gt=0, le=1)] = Field(0.5, description="beta; 1 adds no noise.")
+    max_steps: Count = 2000
+
+
+class Discrete(Settings):
+    """DDPM, DDIM, Heun or DPM-Solver++(2M) on ``steps`` noise levels spaced as in Karras et al. (rho = 7)."""
+
+    kind: Literal["ddpm", "ddim", "heun", "dpm++2m"]
+    steps: Annotated[int, Field(ge=2)] = 40
+    rho: Positive = 7.0
+
+
+class NoGuidance(Settings):
+    """The model as it is: unconditional samples."""
+
+    kind: Literal["none"]
+
+
+class FeatureGuidance(Settings):
+    """Match the class centroid; strengths beyond 1 extrapolate past it."""
+
+    kind: Literal["feature"]
+    strength: Annotated[float, Field(ge=0, le=100)] = 1.0
+
+
+class Sampling(Settings):
+    """One set of samples."""
+
+    model: Name
+    guidance: NoGuidance | FeatureGuidance = Field(discriminator="kind")
+    sampler: Ascent | Discrete = Field(discriminator="kind")
+    images: Count = Field(description="Images a class; with no guidance, images in all.")
+    sigma_start: Positive = 5.0
+    sigma_end: Positive = 0.01
+    shards: Annotated[int, Field(ge=1, le=10000)] = Field(1, description="Jobs the sampling is scattered over.")
+    batch: Count = Field(
+        64, description="Images in one network call; a part batch is padded, so bits do not depend on shards."
+    )
+    seed: Seed = 0
+
+    @model_validator(mode="after")
+    def _check(self) -> "Sampling":
+        if self.sigma_end >= self.sigma_start:
+            raise ValueError(f"sigma_end ({self.sigma_end}) must be below sigma_start ({self.sigma_start})")
+        return self
+
+
+class Lite0(Settings):
+    """EfficientNet-Lite0 features from a PyPI package; distances are called Lite0 Frechet distance, never FID."""
+
+    kind: Literal["lite0"] = "lite0"
+    resize: Count = Field(128, description="Side the images are resized to (bicubic), in pixels.")
+
+
+class Inception(Settings):
+    """clean-fid's Inception-v3 and resize; the weights file is fetched beforehand and checked by digest."""
+
+    kind: Literal["inception"]
+    weights: Annotated[str, Field(min_length=1)]
+    sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+
+
+class Evaluation(Settings):
+    """The protocol of the image measures; it is printed beside each number."""
+
+    extractor: Lite0 | Inception = Field(Lite0(), discriminator="kind")
+    images: Annotated[int, Field(ge=2)] = Field(192, description="Images of each class on each side of a comparison.")
+    neighbours: Count = Field(5, description="k of precision, recall, density and coverage.")
+    kid_subsets: Count = 50
+    kid_subset_size: Annotated[int, Field(ge=2)] = 100
+    classifier_images: Count = Field(1000, description="Training images a class of the held-out classifier.")
+    seed: Seed = 0
+
+
+class Denoising(Settings):
+    """PSNR against noise level and scatter of phi, on test images."""
+
+    sigmas: Annotated[tuple[Positive, ...], Field(min_length=1)] = (0.03, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0)
+    images_per_class: Count = 128
+    seed: Seed = 0
+
+
+class Report(Settings):
+    """What the report shows."""
+
+    title: str = "featdiff report"
+    guided: Name
+    baseline: Name
+    images_per_class: Count = 24
+
+
+class Params(Settings):
+    """All settings of a run."""
+
+    datasets: dict[Name, Dataset]
+    networks: dict[Name, Network]
+    trainings: dict[Name, Training]
+    models: dict[Name, Model]
+    centroids: Centroids = Centroids()
+    samplings: dict[Name, Sampling]
+    evaluation: Evaluation = Evaluation()
+    denoising: Denoising = Denoising()
+    report: Report
+
+    @model_validator(mode="after")
+    def _check(self) -> "Params":
+        tables = {"dataset": self.datasets, "network": self.networks, "training": self.trainings}
+        for name, model in self.models.items():
+            for field, table in tables.items():
+                _need(f"models.{name}.{field}", getattr(model, field), table)
+        for name, sampling in self.samplings.items():
+            _need(f"samplings.{name}.model", sampling.model, self.models)
+            if sampling.guidance.kind == "feature" and self.models[sampling.model].condition != "feature":
+                raise ValueError(
+                    f"samplings.{name}: feature guidance needs a model with condition: feature, "
+                    f"but models.{sampling.model} has condition: {self.models[sampling.model].condition}"
+                )
+        for field in ("guided", "baseline"):
+            _need(f"report.{field}", getattr(self.report, field), self.samplings)
+        if self.samplings[self.report.guided].guidance.kind != "feature":
+            raise ValueError(f"report.guided names '{self.report.guided}', which is not feature-guided")
+        return self
+
+    def train_spec(self, name: str) -> TrainSpec:
+        """The row ``models.name`` with its network and training resolved."""
+        model = self.models[name]
+        network, training = self.networks[model.network], self.trainings[model.training]
+        return TrainSpec(network=network, training=training, condition=model.condition, seed=model.seed)
+
+
+def _need(where: str, name: str, table: dict[str, Any]) -> None:
+    if name not in table:
+        raise ValueError(f"{where} is '{name}', which is not a row of that table; rows: {', '.join(sorted(table))}")
+
+
+def parse(kind: type[S], values: Any, where: str) -> S:
+    """Check ``values`` against the settings class ``kind``; a :class:`UserError` names key, value and what is allowed."""
+    try:
+        return kind.model_validate(values)
+    except ValidationError as error:
+        lines = [f"{where}: {error.error_count()} bad setting(s)"]
+        for e in error.errors():
+            key = ".".join(str(part) for part in e["loc"]) or "(top level)"
+            value = "" if e["type"] in ("missing", "value_error") else f" (got {e['input']!r})"
+            lines.append(f"  {key}: {re.sub('^Value error, ', '', e['msg'])}{value}")
+        raise UserError("\n".join(lines)) from None
+
+
+def load(path: Path | str = "params.yaml") -> Params:
+    """Read and check a settings file."""
+    try:
+        values = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise UserError(f"{path}: no such settings file; run from the project's root or name the file") from None
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise UserError(f"{path}: not valid YAML: {error}") from None
+    return parse(Params, values, str(path))
+
+
+def schema() -> str:
+    """The JSON schema (draft 2020-12) of ``params.yaml``."""
+    document = {"$schema": "https://json-schema.org/draft/2020-12/schema", **Params.model_json_schema()}
+    return json.dumps(document, indent=2) + "\n"
