@@ -1,0 +1,57 @@
+"""Guidance: functions from denoiser to denoiser."""
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from featdiff.diffusion.denoiser import Denoiser
+
+
+def feature(denoiser: Denoiser, centroids: Callable[[Tensor, Tensor], Tensor]) -> Denoiser:
+    """Feature guidance (arXiv 2410.11646, section 3): the condition becomes a class label, the target its centroid.
+
+    ``centroids(t, labels)`` looks up ``phi_y(t)``, of shape (B, feature dimension); a step costs one network evaluation.
+    """
+
+    def guided(x: Tensor, t: Tensor, condition: Any = None) -> Tensor:
+        return denoiser(x, t, None if condition is None else centroids(t, condition))
+
+    return guided
+
+
+def classifier_free(denoiser: Denoiser, *, strength: float) -> Denoiser:
+    """Classifier-free guidance (arXiv 2207.12598): ``D(none) + strength (D(condition) - D(none))``.
+
+    ``strength = 1`` is the conditional model; in the notation of arXiv 2403.01639 it is ``1 + eta``.
+    """
+
+    def guided(x: Tensor, t: Tensor, condition: Any = None) -> Tensor:
+        return torch.lerp(denoiser(x, t, None), denoiser(x, t, condition), strength)
+
+    return guided
+
+
+def autoguidance(denoiser: Denoiser, weak: Denoiser, *, strength: float) -> Denoiser:
+    """Autoguidance (arXiv 2406.02507): extrapolate from a weaker model; both see the same condition."""
+
+    def guided(x: Tensor, t: Tensor, condition: Any = None) -> Tensor:
+        return torch.lerp(weak(x, t, condition), denoiser(x, t, condition), strength)
+
+    return guided
+
+
+def limited_interval(guided: Denoiser, plain: Denoiser, *, low: float, high: float) -> Denoiser:
+    """``guided`` where ``low < t <= high``, ``plain`` elsewhere (arXiv 2404.07724). Each row pays for one of the two."""
+
+    def limited(x: Tensor, t: Tensor, condition: Any = None) -> Tensor:
+        inside = (t > low) & (t <= high)
+        if inside.all():
+            return guided(x, t, condition)
+        if not inside.any():
+            return plain(x, t, condition)
+        rows = inside.view(-1, *[1] * (x.ndim - 1))
+        return torch.where(rows, guided(x, t, condition), plain(x, t, condition))
+
+    return limited

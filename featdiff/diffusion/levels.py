@@ -1,0 +1,40 @@
+"""Noise levels: the laws they are drawn from in training, the grids they follow in sampling."""
+
+import math
+
+import torch
+from torch import Tensor
+
+from featdiff.errors import UserError
+from featdiff.params import LogNormalNoise, SquaredUniformNoise
+
+
+def draw(law: LogNormalNoise | SquaredUniformNoise, count: int, generator: torch.Generator) -> Tensor:
+    """Draw training noise levels (count,).
+
+    Log-normal (arXiv 2206.00364, section 5) or ``sigma = maximum * u^2`` (arXiv 2410.11646, appendix A), the latter kept
+    above 1e-4.
+    """
+    if law.kind == "lognormal":
+        return (law.mean + law.std * torch.randn(count, generator=generator)).exp()
+    return (law.maximum * torch.rand(count, generator=generator) ** 2).clamp(min=1e-4)
+
+
+def karras(start: float, end: float, steps: int, *, rho: float = 7.0) -> Tensor:
+    """``steps`` decreasing levels from ``start`` to ``end``, even in ``sigma^(1/rho)`` (arXiv 2206.00364, equation 5)."""
+    _check(start, end, steps)
+    ramp = torch.linspace(start ** (1 / rho), end ** (1 / rho), steps, dtype=torch.float64)
+    return ramp**rho
+
+
+def logarithmic(start: float, end: float, steps: int) -> Tensor:
+    """``steps`` levels from ``start`` to ``end``, even in ``log sigma``."""
+    _check(max(start, end), min(start, end), steps)
+    return torch.linspace(math.log(start), math.log(end), steps, dtype=torch.float64).exp()
+
+
+def _check(start: float, end: float, steps: int) -> None:
+    if steps < 2:
+        raise UserError(f"a grid of noise levels needs at least 2 steps, not {steps}")
+    if not 0 < end < start:
+        raise UserError(f"noise levels must decrease and stay positive: got start {start} and end {end}")
