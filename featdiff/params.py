@@ -262,7 +262,10 @@ class Lite0(Settings):
     """EfficientNet-Lite0 features from a PyPI package; distances are called Lite0 Frechet distance, never FID."""
 
     kind: Literal["lite0"] = "lite0"
-    resize: Count = Field(128, description="Side the images are resized to (bicubic), in pixels.")
+    resize: Annotated[int, Field(ge=32, le=1024)] = Field(
+        128, description="Side the images are resized to (bicubic), in pixels."
+    )
+    precision: Literal["fp32", "bf16"] = Field("fp32", description="bf16 is twice as quick, but moves the distance.")
 
 
 class Inception(Settings):
@@ -278,10 +281,14 @@ class Evaluation(Settings):
 
     extractor: Lite0 | Inception = Field(Lite0(), discriminator="kind")
     images: Annotated[int, Field(ge=2)] = Field(192, description="Images of each class on each side of a comparison.")
+    repeats: Annotated[int, Field(ge=3)] = Field(3, description="Seeded draws that a value and its spread come from.")
     neighbours: Count = Field(5, description="k of precision, recall, density and coverage.")
     kid_subsets: Count = 50
     kid_subset_size: Annotated[int, Field(ge=2)] = 100
     classifier_images: Count = Field(1000, description="Training images a class of the held-out classifier.")
+    memorisation_shift: Annotated[int, Field(ge=0, le=3)] = Field(
+        1, description="Largest shift, in pixels, at which a copy of a training image is looked for."
+    )
     seed: Seed = 0
 
 
