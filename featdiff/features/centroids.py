@@ -1,0 +1,111 @@
+"""Class centroids ``phi_y(sigma)`` on a logarithmic grid of noise levels (arXiv 2410.11646, section 3.2)."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from featdiff import artifacts, seeds
+from featdiff.data import archive
+from featdiff.diffusion import levels
+from featdiff.errors import UserError
+from featdiff.networks.denoiser import NetworkDenoiser
+from featdiff.params import Centroids
+from featdiff.training import checkpoint
+from featdiff.training.devices import pick_device, to_images
+
+
+@dataclass(frozen=True)
+class CentroidTable:
+    """Centroids ``values`` (classes, levels, feature dimension) at noise levels ``sigmas`` (levels,), increasing."""
+
+    values: Tensor
+    sigmas: Tensor
+    classes: tuple[str, ...]
+    checkpoint: str
+
+    def at(self, t: Tensor, labels: Tensor) -> Tensor:
+        """``phi_y(t)`` for noise levels (B,) and labels (B,), linear in log sigma; beyond the grid its ends hold."""
+        position = torch.searchsorted(self.sigmas.log(), t.log().to(self.sigmas)).clamp(1, len(self.sigmas) - 1)
+        low, high = self.sigmas[position - 1].log(), self.sigmas[position].log()
+        share = ((t.log().to(low) - low) / (high - low)).clamp(0, 1).to(self.values)[:, None]
+        return torch.lerp(self.values[labels, position - 1], self.values[labels, position], share)
+
+    def extrapolated(self, strength: float) -> "CentroidTable":
+        """Centroids moved away from (or, below 1, towards) the mean over the classes; ``strength = 1`` changes nothing."""
+        middle = self.values.mean(0, keepdim=True)
+        return CentroidTable(torch.lerp(middle, self.values, strength), self.sigmas, self.classes, self.checkpoint)
+
+    def to(self, device: torch.device) -> "CentroidTable":
+        return CentroidTable(self.values.to(device), self.sigmas.to(device), self.classes, self.checkpoint)
+
+
+@torch.inference_mode()
+def class_centroid(denoiser: NetworkDenoiser, images: Tensor, sigma: float, settings: Centroids, *name) -> Tensor:
+    """Mean of ``phi(x + sigma z)`` over images (N, C, H, W) and noise draws; shape (feature dimension,), float64.
+
+    ``name`` names the noise: the same name gives the same draws.
+    """
+    total = torch.zeros(denoiser.feature_dim, dtype=torch.float64, device=images.device)
+    for draw in range(settings.draws):
+        generator = seeds.generator(settings.seed, "centroid", *name, draw)
+        for batch in images.split(settings.batch):
+            noisy = batch + sigma * torch.randn(batch.shape, generator=generator).to(batch)
+            total += denoiser.features(noisy, noisy.new_full((len(noisy),), sigma)).double().sum(0)
+    return total / (settings.draws * len(images))
+
+
+def extract(settings: Centroids, data: Path, model: Path, out: Path) -> None:
+    """Write the centroid table of a checkpoint over the training images of an archive."""
+    made = artifacts.manifest("centroids", settings, {"dataset": data, "checkpoint": model})
+    trained = checkpoint.read(model)
+    images = archive.read(data, "dataset").select(split="train")
+    require_classes(data, tuple(images.classes), trained.data.classes)
+    device = pick_device()
+    denoiser = trained.denoiser.to(device)
+    sigmas = levels.logarithmic(settings.sigma_min, settings.sigma_max, settings.levels)
+    table = []
+    for label in range(len(images.classes)):
+        chosen = subset(to_images(images.select(label=label).images), settings.images_per_class, settings.seed, label)
+        chosen = chosen.to(device)
+        rows = [class_centroid(denoiser, chosen, sigma, settings, label, i) for i, sigma in enumerate(sigmas.tolist())]
+        table.append(torch.stack(rows))
+    arrays = {
+        "centroids": torch.stack(table).float().cpu().numpy(),
+        "sigma": sigmas.numpy(),
+        "classes": np.array(images.classes, dtype=np.str_),
+    }
+    artifacts.write_arrays(out, arrays, made)
+
+
+def read(path: Path | str) -> CentroidTable:
+    """Read a centroid table, checked against its manifest."""
+    arrays, made = artifacts.read_arrays(path, "centroids")
+    return CentroidTable(
+        torch.from_numpy(arrays["centroids"]),
+        torch.from_numpy(arrays["sigma"]),
+        tuple(arrays["classes"].tolist()),
+        made.inputs["checkpoint"],
+    )
+
+
+def read_for(path: Path | str, model: Path | str) -> CentroidTable:
+    """Read a centroid table and refuse it if it was made from another checkpoint than ``model``."""
+    table = read(path)
+    if table.checkpoint != artifacts.sha256_file(model):
+        raise UserError(f"{path}: these centroids are of another checkpoint than {model}; make them again")
+    return table
+
+
+def subset(images: Tensor, count: int, seed: int, *name: str | int) -> Tensor:
+    """At most ``count`` images, drawn without replacement, in their first order."""
+    chosen = torch.randperm(len(images), generator=seeds.generator(seed, "subset", *name))[:count]
+    return images[chosen.sort().values]
+
+
+def require_classes(path: Path, found: tuple[str, ...], trained: tuple[str, ...]) -> None:
+    """Refuse a data set whose classes are not those the checkpoint was trained on."""
+    if found != trained:
+        raise UserError(f"{path}: its classes {list(found)} are not those of the checkpoint, {list(trained)}")

@@ -1,0 +1,19 @@
+"""From settings to a network."""
+
+from featdiff.networks.denoiser import NetworkDenoiser
+from featdiff.networks.unet import FeatureUNet
+from featdiff.params import Network
+
+
+def build(network: Network, *, condition: str, channels: int, data_mean: float, data_std: float) -> NetworkDenoiser:
+    """A fresh denoiser. Without a condition the taps only read features: their scales are not trained."""
+    unet = FeatureUNet(
+        channels,
+        network.widths,
+        network.matched_blocks,
+        noise_embedding=network.noise_embedding,
+        initial_scale=network.initial_scale,
+        learned_scale=network.learned_scale and condition == "feature",
+        zero_output=network.zero_output,
+    )
+    return NetworkDenoiser(unet, form=network.form, data_mean=data_mean, data_std=data_std)

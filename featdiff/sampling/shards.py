@@ -1,0 +1,164 @@
+"""Sampling scattered over jobs: which images a shard draws, how it draws them, how shards are gathered.
+
+Image ``index`` of class ``label`` has a noise generator of its own, and every network call has the same batch shape (a part
+batch is padded), so an image is the same, bit for bit on the CPU, however the work is sharded.
+"""
+
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import pandas as pd
+import torch
+from torch import Tensor
+from tqdm import tqdm
+
+from featdiff import artifacts, seeds
+from featdiff.data import archive
+from featdiff.diffusion import guidance, levels, samplers
+from featdiff.diffusion.denoiser import Denoiser
+from featdiff.errors import UserError
+from featdiff.features import centroids
+from featdiff.params import Ascent, Discrete, Sampling
+from featdiff.training import checkpoint
+from featdiff.training.checkpoint import Checkpoint
+from featdiff.training.devices import pick_device, to_pixels
+
+UNCONDITIONAL = "unconditional"
+SAMPLERS = {"ddpm": samplers.ddpm, "ddim": samplers.ddim, "heun": samplers.heun, "dpm++2m": samplers.dpm_solver_2m}
+
+
+class Draw(NamedTuple):
+    """One image to draw: its label (-1 is none) and its number within the label."""
+
+    label: int
+    index: int
+
+
+def draws(settings: Sampling, classes: int) -> list[Draw]:
+    """All images of a sampling, class by class; without guidance, unlabelled ones."""
+    labels = range(classes) if settings.guidance.kind == "feature" else [-1]
+    return [Draw(label, index) for label in labels for index in range(settings.images)]
+
+
+def of_shard(everything: list[Draw], shard: int, shards: int) -> list[Draw]:
+    """The contiguous range of images that shard ``shard`` of ``shards`` draws."""
+    if not 0 <= shard < shards:
+        raise UserError(f"shard {shard} does not exist: this sampling has shards 0 to {shards - 1}")
+    count = len(everything)
+    return everything[shard * count // shards : (shard + 1) * count // shards]
+
+
+class Counted:
+    """A denoiser that counts its evaluations."""
+
+    def __init__(self, denoiser: Denoiser):
+        self.denoiser = denoiser
+        self.evaluations = 0
+
+    def __call__(self, x: Tensor, t: Tensor, condition: Any = None) -> Tensor:
+        self.evaluations += 1
+        return self.denoiser(x, t, condition)
+
+
+def sample_shard(settings: Sampling, model: Path, table: Path | None, shard: int, out: Path) -> None:
+    """Draw one shard and write it as an archive."""
+    inputs = {"checkpoint": model} | ({"centroids": table} if table else {})
+    made = artifacts.manifest("shard", settings, inputs)
+    trained = checkpoint.read(model)
+    wanted = of_shard(draws(settings, len(trained.data.classes)), shard, settings.shards)
+    device = pick_device()
+    counted = Counted(trained.denoiser.to(device, memory_format=torch.channels_last))
+    denoiser = _guided(settings, counted, table, model, device)
+    images, spent = [], []
+    with tqdm(total=len(wanted), unit="image", mininterval=2) as bar:
+        for first in range(0, len(wanted), settings.batch):
+            batch = wanted[first : first + settings.batch]
+            before = counted.evaluations
+            images.append(to_pixels(draw_batch(settings, denoiser, batch, trained, device)))
+            spent += [counted.evaluations - before] * len(batch)
+            bar.update(len(batch))
+    classes = trained.data.classes
+    index = pd.DataFrame(
+        {
+            "path": [f"{_folder(classes, d.label)}/{d.index:06d}.png" for d in wanted],
+            "split": "samples",
+            "label": [d.label for d in wanted],
+            "class": [_folder(classes, d.label) for d in wanted],
+            "index": [d.index for d in wanted],
+            "seed": settings.seed,
+            "guidance": settings.guidance.kind,
+            "strength": settings.guidance.strength if settings.guidance.kind == "feature" else np.nan,
+            "sampler": settings.sampler.kind,
+            "evaluations": spent,
+            "checkpoint": made.inputs["checkpoint"],
+        }
+    )
+    shape = (trained.data.size, trained.data.size, trained.data.channels)
+    archive.write(out, np.concatenate(images) if images else np.empty((0, *shape), np.uint8), index, made)
+
+
+@torch.inference_mode()
+def draw_batch(
+    settings: Sampling, denoiser: Denoiser, batch: list[Draw], trained: Checkpoint, device: torch.device
+) -> Tensor:
+    """Draw the images of a batch, padded to the full batch size; returns (len(batch), C, H, W)."""
+    padded = batch + [batch[-1]] * (settings.batch - len(batch))
+    noise = seeds.SampleNoise(
+        settings.seed, [tuple(d) for d in padded], (trained.data.channels, trained.data.size, trained.data.size)
+    )
+    grid = _levels(settings)
+    x = (trained.data.mean + settings.sigma_start * noise()).to(device, memory_format=torch.channels_last)
+    guided = settings.guidance.kind == "feature"
+    condition = torch.tensor([d.label for d in padded], device=device) if guided else None
+    x = _sampler(settings.sampler)(denoiser, x, grid, noise, condition)[: len(batch)]
+    if not bool(torch.isfinite(x).all()):
+        raise UserError("the samples are not finite: lower the guidance strength or take more steps")
+    return x
+
+
+def gather(shards: list[Path], out: Path) -> None:
+    """Put the shards of one sampling together, in the order of label and index; refuse strangers and gaps."""
+    parts = [archive.read(path, "shard") for path in shards]
+    first = parts[0].made
+    for path, part in zip(shards, parts, strict=True):
+        if (part.made.settings, part.made.inputs) != (first.settings, first.inputs):
+            raise UserError(f"{path}: a shard of another sampling than {shards[0]}; delete it and run again")
+    index = pd.concat([p.index for p in parts], ignore_index=True)
+    settings = Sampling.model_validate(first.settings)
+    labels = sorted(index["label"].unique())
+    expected = {(label, i) for label in labels for i in range(settings.images)}
+    found = set(zip(index["label"], index["index"], strict=True))
+    if len(shards) != settings.shards or found != expected or len(index) != len(expected):
+        raise UserError(f"{out}: {len(shards)} shards hold {len(index)} images, {len(expected)} were expected")
+    order = np.lexsort((index["index"], index["label"]))
+    images = np.concatenate([p.images for p in parts if len(p.images)])[order]
+    made = artifacts.manifest("samples", settings).model_copy(update={"inputs": first.inputs})
+    archive.write(out, images, index.iloc[order].reset_index(drop=True), made)
+
+
+def _guided(settings: Sampling, denoiser: Denoiser, table: Path | None, model: Path, device: torch.device) -> Denoiser:
+    if settings.guidance.kind == "none":
+        return denoiser
+    if table is None:
+        raise UserError("feature guidance needs the centroids of the checkpoint: give --centroids")
+    known = centroids.read_for(table, model).extrapolated(settings.guidance.strength).to(device)
+    return guidance.feature(denoiser, known.at)
+
+
+def _levels(settings: Sampling) -> Tensor:
+    if settings.sampler.kind == "ascent":
+        return torch.tensor([settings.sigma_start, settings.sigma_end], dtype=torch.float64)
+    return levels.karras(settings.sigma_start, settings.sigma_end, settings.sampler.steps, rho=settings.sampler.rho)
+
+
+def _sampler(settings: Ascent | Discrete) -> Callable[..., Tensor]:
+    if settings.kind == "ascent":
+        return partial(samplers.ascent, step=settings.step, beta=settings.noise, max_steps=settings.max_steps)
+    return SAMPLERS[settings.kind]
+
+
+def _folder(classes: tuple[str, ...], label: int) -> str:
+    return classes[label] if label >= 0 else UNCONDITIONAL

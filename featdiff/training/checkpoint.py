@@ -1,0 +1,92 @@
+"""Checkpoints: weights in safetensors, with the manifest and the data's description in the header; no pickled code."""
+
+import json
+from pathlib import Path
+
+import torch
+from pydantic import BaseModel, ConfigDict
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save
+from torch import Tensor
+
+from featdiff import artifacts
+from featdiff.artifacts import Manifest
+from featdiff.errors import UserError
+from featdiff.networks.build import build
+from featdiff.networks.denoiser import NetworkDenoiser
+from featdiff.params import TrainSpec, parse
+
+
+class DataDescription(BaseModel):
+    """What a network must know of the images it was trained on; ``mean`` and ``std`` are of pixels in [0, 1]."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    classes: tuple[str, ...]
+    channels: int
+    size: int
+    mean: float
+    std: float
+
+
+class Checkpoint(BaseModel):
+    """A trained denoiser with all that is known about it."""
+
+    model_config = ConfigDict(arbitrary_types_allowed=True, frozen=True)
+
+    denoiser: NetworkDenoiser
+    spec: TrainSpec
+    data: DataDescription
+    made: Manifest
+
+
+def new_denoiser(spec: TrainSpec, data: DataDescription) -> NetworkDenoiser:
+    """An untrained denoiser of this specification, its first weights fixed by the seed."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(spec.seed)
+        return build(
+            spec.network, condition=spec.condition, channels=data.channels, data_mean=data.mean, data_std=data.std
+        )
+
+
+def write(path: Path | str, weights: dict[str, Tensor], data: DataDescription, made: Manifest) -> None:
+    """Write weights atomically."""
+    weights = {name: tensor.detach().cpu().contiguous() for name, tensor in weights.items()}
+    header = data.model_dump_json()
+    made = made.model_copy(update={"content": _digest(weights, header)})
+    with artifacts.atomic(path) as aside:
+        aside.write_bytes(save(weights, metadata={"manifest": made.model_dump_json(), "data": header}))
+
+
+def read(path: Path | str) -> Checkpoint:
+    """Read a checkpoint, check it against its manifest and build its denoiser (evaluation mode, on the CPU).
+
+    Raises :class:`UserError` when the file is missing or damaged, or does not fit the network it describes.
+    """
+    weights, header, manifest = read_tensors(path)
+    made = artifacts.parse_manifest(path, manifest, "checkpoint", _digest(weights, header))
+    data = DataDescription.model_validate_json(header)
+    spec = parse(TrainSpec, made.settings, str(path))
+    denoiser = new_denoiser(spec, data)
+    try:
+        denoiser.load_state_dict(weights)
+    except RuntimeError as error:
+        raise UserError(f"{path}: its weights do not fit the network it describes: {error}") from None
+    return Checkpoint(denoiser=denoiser.eval().requires_grad_(False), spec=spec, data=data, made=made)
+
+
+def read_tensors(path: Path | str) -> tuple[dict[str, Tensor], str, str]:
+    """Tensors and the texts ``data`` and ``manifest`` of a safetensors file's header."""
+    try:
+        with safe_open(path, "pt") as stream:
+            metadata = stream.metadata() or {}
+            return {name: stream.get_tensor(name) for name in stream.keys()}, metadata["data"], metadata["manifest"]  # noqa: SIM118
+    except FileNotFoundError:
+        raise UserError(f"{path}: no such checkpoint; run the rule that trains it") from None
+    except (SafetensorError, KeyError, OSError) as error:
+        raise UserError(f"{path}: damaged checkpoint ({error}); delete it and train again, training resumes") from None
+
+
+def _digest(weights: dict[str, Tensor], header: str) -> str:
+    parts = {name: json.dumps(list(t.shape)).encode() + t.numpy().tobytes() for name, t in weights.items()}
+    return artifacts.digest({**parts, "data description": header.encode()})

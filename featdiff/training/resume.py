@@ -1,0 +1,58 @@
+"""Resume states: all that a training run needs to go on bit for bit, in one safetensors file outside declared outputs.
+
+The file's folder is named after a digest of what determines the run (settings, data, code), so a state is never taken up by
+another run, and survives whatever a workflow engine does to the outputs of a failed job.
+"""
+
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save
+from torch import Tensor, nn
+
+from featdiff import artifacts
+from featdiff.artifacts import Manifest
+
+FILE = "state.safetensors"
+
+
+def folder(root: Path | str, made: Manifest) -> Path:
+    """The state folder of the run that ``made`` describes."""
+    return Path(root) / artifacts.digest({"manifest": made.model_dump_json().encode()})[:16]
+
+
+def save_state(
+    path: Path, *, step: int, model: nn.Module, average: dict[str, Tensor], optimizer: torch.optim.Optimizer
+) -> None:
+    """Write the state after ``step`` steps, atomically."""
+    tensors = {f"model/{n}": t for n, t in model.state_dict().items()}
+    tensors |= {f"average/{n}": t for n, t in average.items()}
+    for index, values in optimizer.state_dict()["state"].items():
+        tensors |= {f"optimizer/{index}/{name}": value for name, value in values.items()}
+    plain = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+    with artifacts.atomic(path / FILE) as aside:
+        aside.write_bytes(save(plain, metadata={"step": str(step)}))
+
+
+def load_state(path: Path, *, model: nn.Module, average: dict[str, Tensor], optimizer: torch.optim.Optimizer) -> int:
+    """Take up the state, if there is a whole one, and return the number of steps done; 0 when training starts afresh."""
+    try:
+        with safe_open(path / FILE, "pt") as stream:
+            step = int(stream.metadata()["step"])
+            tensors = {name: stream.get_tensor(name) for name in stream.keys()}  # noqa: SIM118
+    except (FileNotFoundError, SafetensorError, KeyError):
+        return 0
+    model.load_state_dict(_under("model/", tensors))
+    for name, value in _under("average/", tensors).items():
+        average[name].copy_(value)
+    states: dict[int, dict[str, Tensor]] = {}
+    for key, value in _under("optimizer/", tensors).items():
+        index, name = key.split("/")
+        states.setdefault(int(index), {})[name] = value
+    optimizer.load_state_dict({**optimizer.state_dict(), "state": states})
+    return step
+
+
+def _under(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    return {name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)}
