@@ -21,14 +21,31 @@ def feature(denoiser: Denoiser, centroids: Callable[[Tensor, Tensor], Tensor]) -
     return guided
 
 
-def classifier_free(denoiser: Denoiser, *, strength: float) -> Denoiser:
+def classifier_free(denoiser: Denoiser, *, strength: float | Tensor) -> Denoiser:
     """Classifier-free guidance (arXiv 2207.12598): ``D(none) + strength (D(condition) - D(none))``.
 
-    ``strength = 1`` is the conditional model; in the notation of arXiv 2403.01639 it is ``1 + eta``.
+    ``strength = 1`` is the conditional model; in the notation of arXiv 2403.01639 it is ``1 + eta``. A tensor (B, 1, ...)
+    gives each row a strength of its own.
     """
 
     def guided(x: Tensor, t: Tensor, condition: Any = None) -> Tensor:
         return torch.lerp(denoiser(x, t, None), denoiser(x, t, condition), strength)
+
+    return guided
+
+
+def classifier(
+    denoiser: Denoiser, gradient: Callable[[Tensor, Tensor, Any], Tensor], *, strength: float | Tensor
+) -> Denoiser:
+    """Classifier guidance (arXiv 2105.05233): ``D(condition) + (strength - 1) t^2 grad log p(condition | x)``.
+
+    ``gradient(x, t, condition)`` is that gradient, of the shape of ``x``. With the exact one this is
+    :func:`classifier_free` of the same strength.
+    """
+
+    def guided(x: Tensor, t: Tensor, condition: Any = None) -> Tensor:
+        variance = t.view(-1, *[1] * (x.ndim - 1)) ** 2
+        return denoiser(x, t, condition) + (strength - 1) * variance * gradient(x, t, condition)
 
     return guided
 

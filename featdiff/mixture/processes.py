@@ -1,0 +1,82 @@
+"""Forward processes ``x_t = C_t x_0 + sigma_t n`` under which a Gaussian mixture stays one.
+
+Three kinds: variance exploding (``C = 1``), Ornstein-Uhlenbeck (arXiv 2403.01639) and soft, with matrices ``C_t`` for blur
+and mask (arXiv 2209.05442).
+"""
+
+import math
+from collections.abc import Callable
+from typing import Protocol
+
+import torch
+from torch import Tensor
+
+from featdiff.errors import UserError
+
+
+class Process(Protocol):
+    """``operator(t)`` is ``C_t``, a scalar () or a matrix (d, d) in float64; ``sigma(t)`` the noise's deviation."""
+
+    def operator(self, t: float) -> Tensor: ...
+
+    def sigma(self, t: float) -> float: ...
+
+
+class VarianceExploding:
+    """``x_t = x_0 + t n``: the level is the noise's standard deviation, the convention of the package's networks."""
+
+    def operator(self, t: float) -> Tensor:
+        return torch.tensor(1.0, dtype=torch.float64)
+
+    def sigma(self, t: float) -> float:
+        return _level(t)
+
+
+class OrnsteinUhlenbeck:
+    """``dx = -x dt + sqrt(2) dB``: ``x_t = e^-t x_0 + sqrt(1 - e^-2t) n`` (variance preserving)."""
+
+    def operator(self, t: float) -> Tensor:
+        return torch.tensor(math.exp(-_level(t)), dtype=torch.float64)
+
+    def sigma(self, t: float) -> float:
+        return math.sqrt(-math.expm1(-2 * _level(t)))
+
+
+class Soft:
+    """Any linear corruption: ``operators(t)`` gives the matrix ``C_t`` (d, d), ``sigmas(t)`` the noise's deviation."""
+
+    def __init__(self, operators: Callable[[float], Tensor], sigmas: Callable[[float], float]):
+        self.operators = operators
+        self.sigmas = sigmas
+
+    def operator(self, t: float) -> Tensor:
+        return self.operators(_level(t)).to(torch.float64)
+
+    def sigma(self, t: float) -> float:
+        return self.sigmas(_level(t))
+
+
+def blur_matrix(side: int, width: float) -> Tensor:
+    """Gaussian blur of ``width`` pixels with reflecting borders on images of ``side`` x ``side``, as (side^2, side^2).
+
+    In the orthonormal DCT-II basis it multiplies by ``exp(-f^2 width^2 / 2)``, ``f_i = pi i / side``
+    (arXiv 2209.05442, section 5).
+    """
+    i = torch.arange(side, dtype=torch.float64)
+    basis = torch.cos(math.pi / side * i[:, None] * (i[None] + 0.5)) * math.sqrt(2 / side)  # (frequency, pixel)
+    basis[0] /= math.sqrt(2)
+    line = basis.T @ torch.diag(torch.exp(-((math.pi * i / side) ** 2) * width**2 / 2)) @ basis
+    return torch.kron(line, line)
+
+
+def fade_matrix(side: int, strength: float) -> Tensor:
+    """A soft radial mask on images of ``side`` x ``side``: ``diag(exp(-strength exp(-r^2 / 2)))``, r in quarters of a side."""
+    place = (torch.arange(side, dtype=torch.float64) - (side - 1) / 2) / (side / 4)
+    radius = place[:, None] ** 2 + place[None] ** 2
+    return torch.diag(torch.exp(-strength * torch.exp(-radius / 2)).flatten())
+
+
+def _level(t: float) -> float:
+    if not t >= 0 or math.isinf(t):
+        raise UserError(f"a forward process starts at level 0: got level {t}")
+    return t
