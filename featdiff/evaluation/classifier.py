@@ -1,0 +1,33 @@
+"""A held-out judge of classes: logistic regression on features of real training images."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from sklearn.linear_model import LogisticRegression
+from sklearn.pipeline import Pipeline, make_pipeline
+from sklearn.preprocessing import StandardScaler
+
+from featdiff.errors import UserError
+
+REGULARISATION = 0.01  # C of scikit-learn, on standardised features: there are more features than images
+ITERATIONS = 1000
+
+
+@dataclass(frozen=True)
+class Classifier:
+    """A fitted judge; it has seen real training images only."""
+
+    pipeline: Pipeline
+
+    def predict(self, features: np.ndarray) -> np.ndarray:
+        """Labels (N,) int64 of features (N, D)."""
+        return self.pipeline.predict(features.astype(np.float64)).astype(np.int64)
+
+
+def fit(features: np.ndarray, labels: np.ndarray) -> Classifier:
+    """Fit the judge on features (N, D) and labels (N,) of real training images; deterministic."""
+    if len(np.unique(labels)) < 2:
+        raise UserError("the class judge needs two classes at least in the data set")
+    model = LogisticRegression(C=REGULARISATION, max_iter=ITERATIONS)
+    pipeline = make_pipeline(StandardScaler(), model)
+    return Classifier(pipeline.fit(features.astype(np.float64), labels))

@@ -1,0 +1,91 @@
+"""All numbers in one place: ``metrics.json`` for people and DVC, and three tidy tables.
+
+``metrics.json`` is nested by name, so that ``dvc metrics show`` and ``diff`` print keys such as
+``quality.guided.brick.recall``; its manifest stands in a list, which DVC leaves out of its tables. Numbers on one
+data set must come of one protocol.
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from featdiff import artifacts
+from featdiff.errors import UserError
+from featdiff.evaluation.measure import check_same_protocol
+
+QUALITY = ["samples", "class", "measure", "value", "spread", "count", "protocol"]
+DENOISING = ["model", "target", "class", "sigma", "psnr", "spread", "images"]
+SCATTER = ["model", "block", "sigma", "between", "within", "ratio"]
+
+
+def collect(
+    evaluations: Sequence[Path | str],
+    denoisings: Mapping[str, Path | str],
+    *,
+    metrics: Path | str,
+    quality: Path | str,
+    denoising_table: Path | str,
+    scatter_table: Path | str,
+) -> None:
+    """Gather evaluation files and denoising files (by the name of their model) into the four files."""
+    read = {str(path): artifacts.read_json(path, "evaluation")[0] for path in evaluations}
+    protocols = _protocols(read)
+    quality_rows = _table([{**row, **_of(e)} for e in read.values() for row in e["rows"]], QUALITY)
+    curves = {name: artifacts.read_json(path, "denoising")[0] for name, path in denoisings.items()}
+    denoising_rows = _table([{**row, "model": m} for m, c in curves.items() for row in c["rows"]], DENOISING)
+    scatter_rows = _table([{**row, "model": m} for m, c in curves.items() for row in c["scatter"]], SCATTER)
+    for path, table in ((quality, quality_rows), (denoising_table, denoising_rows), (scatter_table, scatter_rows)):
+        artifacts.write_text(path, table.to_csv(index=False, lineterminator="\n"))
+    made = artifacts.manifest("metrics", {}, {**{p: p for p in read}, **{str(p): p for p in denoisings.values()}})
+    payload = {
+        "protocol": protocols,
+        "quality": _nested(quality_rows, ["samples", "class", "measure"], "value"),
+        "psnr": _nested(_at_sigma(denoising_rows, ["model", "target"], "psnr"), ["model", "target", "sigma"], "psnr"),
+        "scatter": _nested(_at_sigma(scatter_rows, ["model", "block"], "ratio"), ["model", "block", "sigma"], "ratio"),
+        "manifest": [made.model_dump()],
+    }
+    artifacts.write_text(metrics, json.dumps(payload, indent=2, allow_nan=False) + "\n")
+
+
+def _protocols(read: Mapping[str, dict[str, Any]]) -> dict[str, str]:
+    """The protocol of each data set, by the start of its digest; refuses two protocols on one data set."""
+    names = [e["samples"] for e in read.values()]
+    twice = sorted({name for name in names if names.count(name) > 1})
+    if twice:
+        raise UserError(f"evaluations with the same name: {twice}; each set of samples needs a name of its own")
+    by_data: dict[str, dict[str, str]] = {}
+    for path, e in read.items():
+        by_data.setdefault(e["data"][:8], {})[path] = e["protocol"]
+    return {data: check_same_protocol(protocols) for data, protocols in sorted(by_data.items())}
+
+
+def _of(evaluation: dict[str, Any]) -> dict[str, str]:
+    return {"samples": evaluation["samples"], "protocol": evaluation["protocol"]}
+
+
+def _table(rows: list[dict[str, Any]], columns: list[str]) -> pd.DataFrame:
+    table = pd.DataFrame(rows)
+    missing = [c for c in columns if rows and c not in table.columns]
+    if missing:
+        raise UserError(f"rows without {missing}: made by another version of featdiff; make the file again")
+    return table.reindex(columns=columns)
+
+
+def _at_sigma(table: pd.DataFrame, keys: list[str], value: str) -> pd.DataFrame:
+    """The mean over classes at each noise level, the level as a name: ``sigma_0.1``."""
+    means = table.groupby([*keys, "sigma"], sort=False)[value].mean().reset_index()
+    means["sigma"] = [f"sigma_{sigma:g}" for sigma in means["sigma"]]
+    return means
+
+
+def _nested(table: pd.DataFrame, keys: list[str], value: str) -> dict[str, Any]:
+    nested: dict[str, Any] = {}
+    for row in table.to_dict("records"):
+        place = nested
+        for key in keys[:-1]:
+            place = place.setdefault(str(row[key]), {})
+        place[str(row[keys[-1]])] = float(row[value])
+    return nested

