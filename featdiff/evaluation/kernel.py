@@ -40,4 +40,5 @@ def _diagonal(a: np.ndarray) -> float:
 
 
 def _kernel(products: np.ndarray, size: int) -> np.ndarray:
-    return (products / size + 1) ** 3
+    base = products / size + 1
+    return base * base * base  # many times quicker than ** 3

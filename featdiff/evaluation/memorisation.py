@@ -69,10 +69,12 @@ def _improve(
     length = np.einsum("nd,nd->n", query, query)
     for view in _views(training, shift):
         flat = _flat(view)
-        scores = np.einsum("nd,nd->n", flat, flat) - 2 * (query @ flat.T)  # (N, M), short of |query|^2
+        scores = query @ flat.T  # (N, M)
+        np.subtract(np.einsum("nd,nd->n", flat, flat) / 2, scores, out=scores)  # half of distance^2 - |query|^2
         winner = scores.argmin(1)
         # float32 picks the candidate, float64 measures it: an exact copy is at exactly zero
-        promising = np.flatnonzero((scores[np.arange(len(query)), winner] + length) / query.shape[1] < best + 1e-4)
+        roughly = (2 * scores[np.arange(len(query)), winner] + length) / query.shape[1]
+        promising = np.flatnonzero(roughly < best + 1e-4)
         exact = np.square(query[promising].astype(np.float64) - flat[winner[promising]]).mean(1)
         nearer = exact < best[promising]
         best[promising[nearer]] = exact[nearer]

@@ -10,9 +10,7 @@ from featdiff.errors import UserError
 from featdiff.evaluation import classifier, extractors
 from featdiff.params import Inception, Lite0
 
-pytestmark = pytest.mark.filterwarnings(
-    "ignore:.*torch.jit.*:DeprecationWarning"
-)  # clean-fid's weights are TorchScript
+pytestmark = pytest.mark.filterwarnings("ignore:.*torch.jit.*:DeprecationWarning")
 
 CLASSES = ("brick", "grass", "gravel")
 
