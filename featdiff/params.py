@@ -92,6 +92,9 @@ class Network(Settings):
     widths: Annotated[tuple[Count, ...], Field(min_length=2, max_length=7)] = Field(
         description="Channels of the encoder blocks and, last, of the middle block."
     )
+    patch: Annotated[int, Field(ge=1, le=16)] = Field(
+        1, description="Side of the pixel square that is one position of the network (space to depth); the paper's is 1."
+    )
     form: Literal["edm", "residual"] = Field("edm", description="Preconditioned, or the paper's literal residual.")
     noise_embedding: Annotated[int, Field(ge=0)] = Field(64, description="Width of the noise embedding; 0 is blind.")
     matched: Literal["all"] | Annotated[tuple[str, ...], Field(min_length=1)] = Field(
@@ -162,14 +165,23 @@ class Training(Settings):
     gradient_clip: Positive = Field(1.0, description="Largest norm of the gradient.")
     ema: Annotated[float, Field(ge=0, lt=1)] = Field(0.998, description="Decay of the weight average per step.")
     noise: LogNormalNoise | SquaredUniformNoise = Field(LogNormalNoise(kind="lognormal"), discriminator="kind")
-    partner_noise: Literal["same", "clean"] = Field("same", description="The partner's noise level.")
-    partner_gradient: bool = Field(True, description="Let the gradient flow through the partner's features.")
+    partners: Count = Field(1, description="Images of the same class whose mean feature is the target; the paper's is 1.")
+    partner_noise: Literal["same", "clean"] = Field("same", description="The partners' noise level.")
+    partner_gradient: bool = Field(True, description="Let the gradient flow through the partners' features.")
     partner_loss: Annotated[float, Field(ge=0)] = Field(
-        0.0, description="Weight of the partner's own unconditional denoising loss; 0 is the paper's."
+        0.0, description="Weight of the partners' own unconditional denoising loss; 0 is the paper's."
     )
     flip: bool = Field(True, description="Mirror training images left-right at random.")
     precision: Literal["bf16", "fp32"] = "bf16"
     save_every: Count = Field(20000, description="Images between two resume states.")
+
+    @model_validator(mode="after")
+    def _check(self) -> "Training":
+        if self.batch % (self.partners + 1):
+            raise ValueError(
+                f"batch ({self.batch}) must be a multiple of partners + 1 ({self.partners + 1}): groups share a class"
+            )
+        return self
 
 
 class Model(Settings):
@@ -285,7 +297,7 @@ class Evaluation(Settings):
     neighbours: Count = Field(5, description="k of precision, recall, density and coverage.")
     kid_subsets: Count = 50
     kid_subset_size: Annotated[int, Field(ge=2)] = 100
-    classifier_images: Count = Field(1000, description="Training images a class of the held-out classifier.")
+    classifier_images: Count = Field(400, description="Training images a class of the held-out classifier.")
     memorisation_shift: Annotated[int, Field(ge=0, le=3)] = Field(
         1, description="Largest shift, in pixels, at which a copy of a training image is looked for."
     )

@@ -10,7 +10,7 @@ Two parameterisations, by setting:
 import torch
 from torch import Tensor, nn
 
-from featdiff.networks.matching import Match, to_features, to_fixed_partner, to_partner, unmatched
+from featdiff.networks.matching import Match, to_features, to_group, unmatched
 from featdiff.networks.unet import FeatureUNet
 
 
@@ -38,16 +38,17 @@ class NetworkDenoiser(nn.Module):
         """``phi(x)``, of shape (B, feature_dim): the channel means of the unconditional pass."""
         return self._denoise(x, t, unmatched)[1]
 
-    def matched_to_partner(
-        self, x: Tensor, t: Tensor, partner: Tensor, partner_t: Tensor, *, gradient: bool = True
+    def matched_to_group(
+        self, x: Tensor, t: Tensor, partners: Tensor, partners_t: Tensor, *, size: int, gradient: bool = True
     ) -> tuple[Tensor, Tensor]:
-        """Denoise ``x`` matched to the features of ``partner`` in one batched pass; return both clean estimates.
+        """Denoise images matched to the others of their group (see :func:`to_group`) in one batched pass.
 
-        The partner's estimate is the unconditional one: its features are the target, nothing moves them.
+        Returns the clean estimates of the images and, unconditional, of the partners; both (B, C, H, W).
         """
-        match = to_partner if gradient else to_fixed_partner
-        estimate, _ = self._denoise(torch.cat([x, partner]), torch.cat([t, partner_t]), match)
-        return estimate.chunk(2)
+        match = to_group(size, gradient=gradient)
+        estimates, _ = self._denoise(torch.cat([x, partners]), torch.cat([t, partners_t]), match)
+        image_estimates, partner_estimates = estimates.chunk(2)
+        return image_estimates, partner_estimates
 
     def _denoise(self, x: Tensor, t: Tensor, match: Match) -> tuple[Tensor, Tensor]:
         if self.form == "residual":

@@ -19,7 +19,6 @@ Match = Callable[[slice, Tensor], Tensor | None]
 
 def unmatched(columns: slice, means: Tensor) -> None:
     """The unconditional network: no channel is moved."""
-    return None
 
 
 def to_features(target: Tensor) -> Match:
@@ -27,20 +26,22 @@ def to_features(target: Tensor) -> Match:
     return lambda columns, means: target[:, columns].to(means.dtype) - means
 
 
-def to_partner(columns: slice, means: Tensor) -> Tensor:
-    """Move the first half of the batch towards the second half, which is left as it is.
+def to_group(size: int, *, gradient: bool = True) -> Match:
+    """Move each image towards the others of its group: the training match, for a batch ``cat([images, partners])``.
 
-    One pass over ``cat([images, partners])`` costs less than two and computes the same: the partners go through the same
-    weights, unmodified, and the gradient flows through them.
+    ``images`` come in groups of ``size`` rows of one class and noise level; ``partners`` are the same images again, under
+    noise of their own or not. The target of image i is the mean feature vector of the other partners of its group, so a
+    group of 2 is the paper's pair, both ways. The partners themselves go through the same weights, unmodified, and the
+    gradient flows through them unless ``gradient`` is off. One pass over both halves computes the same as two passes.
     """
-    images, partners = means.chunk(2)
-    return torch.cat([partners - images, torch.zeros_like(partners)])
 
+    def match(columns: slice, means: Tensor) -> Tensor:
+        images, partners = means.chunk(2)
+        groups = (partners if gradient else partners.detach()).unflatten(0, (-1, size))  # (B / size, size, C)
+        others = (groups.sum(1, keepdim=True) - groups) / (size - 1)
+        return torch.cat([others.flatten(0, 1) - images, torch.zeros_like(partners)])
 
-def to_fixed_partner(columns: slice, means: Tensor) -> Tensor:
-    """As :func:`to_partner`, without a gradient through the partners."""
-    images, partners = means.chunk(2)
-    return torch.cat([partners.detach() - images, torch.zeros_like(partners)])
+    return match
 
 
 class FeatureTap(nn.Module):

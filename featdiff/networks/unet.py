@@ -6,6 +6,7 @@ are not normalised, and the output layer is the last block's second convolution;
 627,921 (widths 16-32-64-128) and 10,022,721 (widths 64-128-256-512) parameters, the published sizes.
 """
 
+import itertools
 import math
 from collections.abc import Sequence
 
@@ -55,7 +56,7 @@ class Block(nn.Module):
         super().__init__()
         self.layers = nn.ModuleList(
             ConvNormReLU(a, b, normalised=i not in unnormalised, embedding=embedding)
-            for i, (a, b) in enumerate(zip(widths[:-1], widths[1:], strict=True))
+            for i, (a, b) in enumerate(itertools.pairwise(widths))
         )
 
     def forward(self, x: Tensor, embedded: Tensor | None) -> Tensor:
@@ -81,7 +82,8 @@ class FeatureUNet(nn.Module):
     """UNet whose blocks can be matched to a target feature vector.
 
     ``widths`` are the channels of the encoder blocks and, last, of the middle block. ``matched`` names the blocks that
-    take part in ``phi``, in the order of the forward pass: ``encoder0`` ... ``middle`` ... ``decoder0``.
+    take part in ``phi``, in the order of the forward pass: ``encoder0`` ... ``middle`` ... ``decoder0``. With ``patch`` of p
+    the network works on p x p pixels a position (space to depth), which at equal cost allows p times the widths.
     """
 
     def __init__(
@@ -90,6 +92,7 @@ class FeatureUNet(nn.Module):
         widths: Sequence[int],
         matched: Sequence[str],
         *,
+        patch: int = 1,
         noise_embedding: int = 0,
         initial_scale: float = 1.0,
         learned_scale: bool = True,
@@ -98,11 +101,12 @@ class FeatureUNet(nn.Module):
         super().__init__()
         *outer, middle = widths
         scales, e = len(outer), noise_embedding
-        self.downsampling = 2**scales
+        self.downsampling = patch * 2**scales
+        self.split, self.merge = nn.PixelUnshuffle(patch), nn.PixelShuffle(patch)
         self.embedding = NoiseEmbedding(e) if e else None
         blocks: dict[str, Block] = {}
         for i, width in enumerate(outer):
-            before = outer[i - 1] if i else channels
+            before = outer[i - 1] if i else channels * patch**2
             blocks[f"encoder{i}"] = Block([before, width, width], unnormalised=[] if i else [0], embedding=e)
         blocks["middle"] = Block([outer[-1], middle, middle, middle], embedding=e)
         for i, width in reversed(list(enumerate(outer))):
@@ -110,7 +114,7 @@ class FeatureUNet(nn.Module):
             blocks[f"decoder{i}"] = Block(inside, unnormalised=[] if i else [0], embedding=e)
         self.blocks = nn.ModuleDict(blocks)
         self.up = nn.ModuleList(nn.ConvTranspose2d(widths[i + 1], widths[i], 2, stride=2) for i in range(scales))
-        self.out = nn.Conv2d(outer[0], channels, 3, padding=1)
+        self.out = nn.Conv2d(outer[0], channels * patch**2, 3, padding=1)
         if zero_output:
             nn.init.zeros_(self.out.weight)
             nn.init.zeros_(self.out.bias)
@@ -146,7 +150,7 @@ class FeatureUNet(nn.Module):
                 features.append(means)
             return x
 
-        skips = []
+        x, skips = self.split(x), []
         for i in range(len(self.up)):
             x = run(f"encoder{i}", x)
             skips.append(x)
@@ -155,4 +159,4 @@ class FeatureUNet(nn.Module):
         for i in reversed(range(len(self.up))):
             x = run(f"decoder{i}", torch.cat([self.up[i](x), skips[i]], dim=1))
         phi = torch.cat(features, dim=1) if features else x.new_zeros(len(x), 0)
-        return self.out(x), phi
+        return self.merge(self.out(x)), phi

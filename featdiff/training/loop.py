@@ -1,4 +1,4 @@
-"""The training loop: same-class pairs, one denoising loss, a weight average, exact resume (arXiv 2410.11646, section 3).
+"""The training loop: images of a class in groups, one denoising loss, a weight average, exact resume (arXiv 2410.11646, section 3).
 
 Batch k depends on (seed, k) alone, so a run that was killed and started again ends with the same weights, bit for bit on
 the CPU. Each process of a distributed run computes its slice of the same global batch.
@@ -10,15 +10,15 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import numpy as np
 import torch
 from accelerate import Accelerator
 from torch import Tensor, nn
 from tqdm import tqdm
 
 from featdiff import artifacts, seeds
-from featdiff.artifacts import Manifest
 from featdiff.data import archive
-from featdiff.data.pairs import PairBatches
+from featdiff.data.groups import GroupBatches
 from featdiff.diffusion import levels, losses
 from featdiff.errors import UserError
 from featdiff.networks.denoiser import NetworkDenoiser
@@ -27,6 +27,7 @@ from featdiff.training import checkpoint, resume
 from featdiff.training.checkpoint import DataDescription
 
 CHECK_EVERY = 50  # steps between two looks at the loss: a look waits for the device
+CLEAN = 1e-3  # noise level that stands for a clean partner: a quarter of a gray level, so that log sigma stays finite
 
 
 class Objective(nn.Module):
@@ -37,22 +38,26 @@ class Objective(nn.Module):
         self.denoiser = denoiser
         self.spec = spec
 
-    def forward(self, x: Tensor, partner: Tensor, t: Tensor, z: Tensor) -> Tensor:
-        """Images and partners (B, C, H, W), noise levels (B,), unit noise (2, B, C, H, W) -> scalar."""
-        spec, data_std = self.spec, self.denoiser.data_std
-        weights = losses.weight(spec.network.form, t, data_std)
+    def forward(self, x: Tensor, t: Tensor, z: Tensor) -> Tensor:
+        """Images in groups (B, C, H, W), their noise levels (B,), unit noise (2, B, C, H, W) -> scalar."""
+        form, training, std = self.spec.network.form, self.spec.training, self.denoiser.data_std
+        weights = losses.weight(form, t, std)
         noisy = x + t.view(-1, 1, 1, 1) * z[0]
-        if spec.condition == "none":
+        if self.spec.condition == "none":
             return losses.denoising(self.denoiser(noisy, t), x, weights)
-        partner_t = losses.noisy_partner_levels(spec, t)
-        noisy_partner = partner + partner_t.view(-1, 1, 1, 1) * z[1]
-        estimate, partner_estimate = self.denoiser.matched_to_partner(
-            noisy, t, noisy_partner, partner_t, gradient=spec.training.partner_gradient
+        partners_t = t if training.partner_noise == "same" else torch.full_like(t, CLEAN)
+        estimates, partner_estimates = self.denoiser.matched_to_group(
+            noisy,
+            t,
+            x + partners_t.view(-1, 1, 1, 1) * z[1],
+            partners_t,
+            size=training.partners + 1,
+            gradient=training.partner_gradient,
         )
-        loss = losses.denoising(estimate, x, weights)
-        if spec.training.partner_loss:
-            partner_weights = losses.weight(spec.network.form, partner_t, data_std)
-            loss = loss + spec.training.partner_loss * losses.denoising(partner_estimate, partner, partner_weights)
+        loss = losses.denoising(estimates, x, weights)
+        if training.partner_loss:
+            partner_weights = losses.weight(form, partners_t, std)
+            loss = loss + training.partner_loss * losses.denoising(partner_estimates, x, partner_weights)
         return loss
 
 
@@ -170,25 +175,25 @@ def describe(images: archive.ImageArchive) -> DataDescription:
 
 
 class Batches:
-    """Batch k of a run, this process's slice of it, on the device: images, partners, noise levels, noise."""
+    """Batch k of a run, this process's slice of it, on the device: images, noise levels, noise."""
 
-    def __init__(self, spec: TrainSpec, images, labels, accelerator: Accelerator):
+    def __init__(self, spec: TrainSpec, images: np.ndarray, labels: np.ndarray, accelerator: Accelerator):
         self.spec = spec
-        self.pairs = PairBatches(images, labels, seed=spec.seed, flip=spec.training.flip)
+        self.group = spec.training.partners + 1 if spec.condition == "feature" else 1
+        self.batches = GroupBatches(images, labels, group=self.group, seed=spec.seed, flip=spec.training.flip)
         self.device = accelerator.device
         size, count = spec.training.batch, accelerator.num_processes
-        if size % count:
-            raise UserError(f"the batch of {size} images can't be shared equally by {count} processes")
+        if size % (count * self.group):
+            raise UserError(f"the batch of {size} images in groups of {self.group} can't be shared by {count} processes")
         self.rows = slice(accelerator.process_index * size // count, (accelerator.process_index + 1) * size // count)
 
-    def batch(self, k: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        x, partner, _ = self.pairs.batch(k, self.spec.training.batch)
+    def batch(self, k: int) -> tuple[Tensor, Tensor, Tensor]:
+        x, _ = self.batches.batch(k, self.spec.training.batch)
         generator = seeds.generator(self.spec.seed, "noise", k)
-        t = levels.draw(self.spec.training.noise, len(x), generator)
+        t = levels.draw(self.spec.training.noise, len(x) // self.group, generator).repeat_interleave(self.group)
         z = torch.randn((2, *x.shape), generator=generator)
-        parts = x[self.rows], partner[self.rows], t[self.rows], z[:, self.rows]
-        x, partner, t, z = (part.to(self.device, non_blocking=True) for part in parts)
-        return x, partner, t, z
+        x, t, z = (p.to(self.device, non_blocking=True) for p in (x[self.rows], t[self.rows], z[:, self.rows]))
+        return x, t, z
 
 
 def _optimizer(model: nn.Module, training: Training) -> torch.optim.Optimizer:

@@ -1,0 +1,56 @@
+"""A small data set and a small training, made once for all tests that need a trained model."""
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+
+from featdiff import artifacts
+from featdiff.data import archive
+from featdiff.params import Network, Training, TrainSpec
+
+torch.set_num_threads(1)
+
+CLASSES = ("flat", "stripes")
+
+
+def stripes_and_flats(count: int, size: int, seed: int) -> np.ndarray:
+    """``count`` noisy images of each class: even gray, and vertical stripes; (2 * count, size, size, 1) uint8."""
+    rng = np.random.default_rng(seed)
+    base = rng.uniform(90, 160, (2 * count, 1, 1, 1)) + rng.normal(0, 6, (2 * count, size, size, 1))
+    base[count:] += 50 * np.where(np.arange(size) // 2 % 2, 1, -1)[None, None, :, None]
+    return base.clip(0, 255).astype(np.uint8)
+
+
+@pytest.fixture(scope="session")
+def tiny_dataset(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An archive of two classes of 8x8 images, 64 for training and 16 for testing in each."""
+    path = tmp_path_factory.mktemp("data") / "dataset.zip"
+    parts, rows = [], []
+    for split, count in (("train", 64), ("test", 16)):
+        parts.append(stripes_and_flats(count, 8, seed=len(split)))
+        for label, name in enumerate(CLASSES):
+            for i in range(count):
+                row = {"path": f"{split}/{name}/{i:06d}.png", "split": split, "label": label, "class": name}
+                rows.append(row)
+    archive.write(path, np.concatenate(parts), pd.DataFrame(rows), artifacts.manifest("dataset", {}))
+    return path
+
+
+@pytest.fixture(scope="session")
+def tiny_spec() -> TrainSpec:
+    """A training of 60 steps in fp32 with a resume state every 10 steps."""
+    training = Training(images=960, batch=16, save_every=160, precision="fp32", warmup=64, partners=3)
+    return TrainSpec(network=Network(widths=(8, 12), noise_embedding=16), training=training, condition="feature", seed=0)
+
+
+@pytest.fixture(scope="session")
+def tiny_checkpoint(tiny_dataset: Path, tiny_spec: TrainSpec, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The checkpoint of ``tiny_spec`` on ``tiny_dataset``."""
+    from featdiff.training.loop import train
+
+    folder = tmp_path_factory.mktemp("model")
+    train(tiny_spec, tiny_dataset, folder / "checkpoint.safetensors", state=folder / "state")
+    return folder / "checkpoint.safetensors"

@@ -1,0 +1,113 @@
+"""The network with the projected score: its size, its projection, its normalisation."""
+
+import pytest
+import torch
+
+from featdiff.errors import UserError
+from featdiff.networks.build import build
+from featdiff.networks.matching import to_features, to_group
+from featdiff.networks.unet import FeatureUNet, StdNorm
+from featdiff.params import Network, parse
+
+BLOCKS = ["encoder0", "encoder1", "middle", "decoder1", "decoder0"]
+
+
+def unet(matched=BLOCKS, **options) -> FeatureUNet:
+    torch.manual_seed(0)
+    return FeatureUNet(1, [8, 12, 16], matched, **options).double()
+
+
+def images(count: int) -> torch.Tensor:
+    return torch.randn(count, 1, 16, 16, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
+
+
+def parameters(module: torch.nn.Module) -> int:
+    return sum(p.numel() for p in module.parameters())
+
+
+@pytest.mark.parametrize(("widths", "published"), [((16, 32, 64, 128), 627_921), ((64, 128, 256, 512), 10_022_721)])
+def test_the_literal_network_has_the_published_number_of_parameters(widths, published):
+    assert parameters(FeatureUNet(1, widths, [])) == published
+
+
+def test_matching_adds_one_parameter_for_each_matched_channel():
+    for matched in ([], ["middle"], BLOCKS[2:], BLOCKS):
+        network = unet(matched)
+        assert parameters(network) - parameters(unet([])) == network.feature_dim
+    published = FeatureUNet(1, [16, 32, 64, 128], Network(widths=(16, 32, 64, 128)).blocks)
+    assert parameters(published) == 628_273
+
+
+def test_a_target_equal_to_the_inputs_own_features_leaves_the_output_unchanged():
+    network, x = unet(), images(3)
+    output, phi = network(x)
+    matched, _ = network(x, match=to_features(phi))
+    assert (matched - output).abs().max() < 1e-12
+
+
+def test_with_scale_one_the_channel_means_become_the_target_exactly():
+    network, x = unet(), images(2)
+    target = torch.rand(2, network.feature_dim, dtype=torch.float64)
+    after = {}
+    for name, tap in network.taps.items():
+        tap.register_forward_hook(lambda _, __, out, name=name: after.__setitem__(name, out[0].mean(dim=(2, 3))))
+    network(x, match=to_features(target))
+    for name, columns in network.feature_columns.items():
+        assert (after[name] - target[:, columns]).abs().max() < 1e-12
+
+
+def test_with_scale_zero_the_network_is_the_unconditional_one():
+    network, x = unet(initial_scale=0.0), images(2)
+    target = torch.rand(2, network.feature_dim, dtype=torch.float64)
+    assert torch.equal(network(x, match=to_features(target))[0], network(x)[0])
+
+
+def test_features_are_the_spatial_means_after_the_last_relu_of_each_block():
+    network, x = unet(), images(2)
+    seen = {}
+    for name, block in network.blocks.items():
+        block.register_forward_hook(lambda _, __, out, name=name: seen.__setitem__(name, out))
+    phi = network(x)[1]
+    for name, columns in network.feature_columns.items():
+        assert (phi[:, columns] - seen[name].mean(dim=(2, 3))).abs().max() < 1e-12
+        assert seen[name].min() == 0
+
+
+def test_one_pass_over_a_group_equals_separate_passes_with_the_mean_of_the_others():
+    network, x = unet(), images(6)
+    output, _ = network(torch.cat([x, x]), match=to_group(3))
+    phi = network(x)[1]
+    for i in range(6):
+        group = [j for j in range(i // 3 * 3, i // 3 * 3 + 3) if j != i]
+        expected, _ = network(x[i : i + 1], match=to_features(phi[group].mean(0, keepdim=True)))
+        assert (output[i] - expected[0]).abs().max() < 1e-10
+        assert (output[6 + i] - network(x[i : i + 1])[0][0]).abs().max() < 1e-10
+
+
+def test_the_gradient_flows_through_the_partners_unless_told_otherwise():
+    for gradient in (True, False):
+        network, x = unet(), images(2)
+        partners = images(4)[2:].requires_grad_()
+        output, _ = network(torch.cat([x, partners]), match=to_group(2, gradient=gradient))
+        output[:2].square().sum().backward()
+        assert bool(partners.grad.abs().max() > 0) is gradient
+
+
+def test_the_normalisation_divides_by_the_standard_deviation_and_keeps_the_mean():
+    x = 3 + 2 * torch.randn(2, 4, 8, 8, generator=torch.Generator().manual_seed(0))
+    expected = x / x.std(dim=(1, 2, 3), correction=0, keepdim=True)
+    assert (StdNorm(4)(x) - expected).abs().max() < 1e-5
+    assert StdNorm(4)(x).mean() > 1
+
+
+def test_a_preconditioned_network_that_starts_at_zero_is_the_best_linear_denoiser():
+    """With f = 0 only c_skip is left: the Wiener filter of white data with the given mean and deviation."""
+    denoiser = build(Network(widths=(4, 8)), condition="feature", channels=1, data_mean=0.4, data_std=0.2)
+    x, t = torch.rand(3, 1, 8, 8), torch.tensor([0.1, 0.5, 2.0])
+    shrink = (0.2**2 / (0.2**2 + t**2)).view(3, 1, 1, 1)
+    assert (denoiser(x, t) - (0.4 + shrink * (x - 0.4))).abs().max() < 1e-6
+
+
+def test_an_unknown_block_is_named_together_with_the_blocks_there_are():
+    with pytest.raises(UserError, match=r"middel.*encoder0.*middle.*decoder0"):
+        parse(Network, {"widths": [4, 8], "matched": ["middel"]}, "networks.small")

@@ -1,0 +1,98 @@
+"""The learning rate, the weight average and the objective against their formulas."""
+
+import pytest
+import torch
+
+from featdiff.params import HalvingDecay, LinearDecay, Network, Training, TrainSpec
+from featdiff.training import checkpoint, loop
+from featdiff.training.checkpoint import DataDescription
+
+DATA = DataDescription(classes=("a", "b"), channels=1, size=8, mean=0.5, std=0.2)
+
+
+def objective(**options) -> loop.Objective:
+    form = options.pop("form", "edm")
+    network = Network(widths=(4, 6), form=form, noise_embedding=0 if form == "residual" else 8, zero_output=False)
+    condition = options.pop("condition", "feature")
+    training = Training(images=64, batch=16, **options)
+    spec = TrainSpec(network=network, training=training, condition=condition, seed=0)
+    return loop.Objective(checkpoint.new_denoiser(spec, DATA), spec)
+
+
+def batch():
+    g = torch.Generator().manual_seed(0)
+    t = torch.rand(8, generator=g).repeat_interleave(2)
+    return torch.rand(16, 1, 8, 8, generator=g), t, torch.randn(2, 16, 1, 8, 8, generator=g)
+
+
+def test_the_literal_loss_is_the_residuals_distance_to_the_noise():
+    module = objective(form="residual")
+    x, t, z = batch()
+    sigma = t.view(-1, 1, 1, 1)
+    noisy = x + sigma * z[0]
+    phi = module.denoiser.features(x + sigma * z[1], t).view(-1, 2, module.denoiser.feature_dim).flip(1).flatten(0, 1)
+    residual = noisy - module.denoiser(noisy, t, phi)
+    assert module(x, t, z).item() == pytest.approx((residual - sigma * z[0]).square().mean().item(), rel=1e-5)
+
+
+def test_the_mixture_model_is_trained_without_partners():
+    module = objective(condition="none")
+    x, t, z = batch()
+    first = module(x, t, z)
+    z[1] = 7
+    assert torch.equal(module(x, t, z), first)
+    assert not any(tap.scale.requires_grad for tap in module.denoiser.network.taps.values())
+
+
+def test_a_clean_partner_is_seen_without_its_noise():
+    module = objective(partner_noise="clean")
+    x, t, z = batch()
+    first = module(x, t, z)
+    z[1] = -z[1]
+    assert module(x, t, z).item() == pytest.approx(first.item(), rel=2e-3)
+
+
+def test_the_partners_loss_is_the_unconditional_denoising_loss():
+    x, t, z = batch()
+    with_loss, without = objective(partner_loss=2.0), objective()
+    noisy = x + t.view(-1, 1, 1, 1) * z[1]
+    weights = (t**2 + 0.2**2) / (t * 0.2) ** 2
+    plain = (weights * (with_loss.denoiser(noisy, t) - x).square().flatten(1).mean(1)).mean()
+    assert (with_loss(x, t, z) - without(x, t, z)).item() == pytest.approx(2 * plain.item(), rel=1e-4)
+
+
+def test_the_learning_rate_warms_up_and_decays_to_zero_at_the_end():
+    training = Training(images=1000, batch=10, learning_rate=1.0, warmup=100, decay=LinearDecay(kind="linear", fraction=0.4))
+    rates = [loop.learning_rate(training, n) for n in (0, 50, 100, 600, 800, 990)]
+    assert rates == pytest.approx([0.1, 0.6, 1.0, 1.0, 0.5, 0.025])
+
+
+def test_the_papers_rate_is_halved_every_tenth_of_training():
+    training = Training(images=1000, batch=10, learning_rate=1.0, warmup=0, decay=HalvingDecay(kind="halving", times=9))
+    rates = [loop.learning_rate(training, n) for n in (0, 99, 100, 550, 999)]
+    assert rates == pytest.approx([1, 1, 0.5, 0.5**5, 0.5**9])
+
+
+def test_the_average_of_constant_weights_is_their_value_and_moves_by_the_decay():
+    model = torch.nn.Linear(2, 2)
+    average = {name: torch.zeros_like(t) for name, t in model.state_dict().items()}
+    loop.update_average(average, model, decay=0.75)
+    assert all(torch.allclose(average[n], 0.25 * t) for n, t in model.state_dict().items())
+    for _ in range(200):
+        loop.update_average(average, model, decay=0.75)
+    assert all(torch.allclose(average[n], t) for n, t in model.state_dict().items())
+
+
+def test_a_batch_depends_on_its_number_alone_and_groups_share_their_noise_level(tiny_spec):
+    import numpy as np
+    from accelerate import Accelerator
+
+    images, labels = np.random.default_rng(0).integers(0, 255, (40, 8, 8, 1), dtype=np.uint8), np.arange(40) % 2
+    one, two = (loop.Batches(tiny_spec, images, labels, Accelerator(cpu=True)) for _ in range(2))
+    one.batch(3)
+    for a, b in zip(one.batch(5), two.batch(5), strict=True):
+        assert torch.equal(a, b)
+    t = one.batch(5)[1].view(-1, 4)
+    assert bool((t == t[:, :1]).all()) and len(t.unique()) == len(t)
+
+
