@@ -13,6 +13,7 @@ import os
 import platform
 import tempfile
 import zipfile
+import zlib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from functools import cache
@@ -142,11 +143,22 @@ def read_zip(path: Path | str, kind: str) -> Contents:
             members = {info.filename: archive.read(info) for info in archive.infolist()}
     except FileNotFoundError:
         raise UserError(f"{path}: no such file; run the rule that makes it") from None
-    except (zipfile.BadZipFile, EOFError, OSError, NotImplementedError, RuntimeError) as error:
+    except (zipfile.BadZipFile, zlib.error, EOFError, OSError, NotImplementedError, RuntimeError, ValueError) as error:
         raise _damaged(path, error) from None
     made = _parse_manifest(path, members.pop(MANIFEST, b""))
     _check(path, made, kind, digest(members))
     return Contents(members, made)
+
+
+def kind_of(path: Path | str) -> str:
+    """The kind a zip artifact's manifest names; its content is not checked yet."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            return _parse_manifest(path, archive.read(MANIFEST)).kind
+    except FileNotFoundError:
+        raise UserError(f"{path}: no such file; run the rule that makes it") from None
+    except (zipfile.BadZipFile, KeyError, OSError) as error:
+        raise _damaged(path, error) from None
 
 
 def write_arrays(path: Path | str, arrays: Mapping[str, np.ndarray], made: Manifest) -> None:

@@ -99,6 +99,89 @@ def gather(shards: Annotated[list[Path], typer.Argument(help="All shards of one 
 
 
 @app.command()
+def embed(settings: SettingsText, images: Annotated[Path, typer.Option(help="An image archive.")], out: Out) -> None:
+    """Compute an extractor's features of the images of an archive, once, and keep them."""
+    from featdiff import artifacts
+    from featdiff.evaluation.embedding import embed as run
+    from featdiff.training.devices import pick_device
+
+    run(_settings(params.Evaluation, settings), images, artifacts.kind_of(images), out, device=pick_device().type)
+
+
+@app.command()
+def evaluate(
+    settings: SettingsText,
+    data: Data,
+    data_features: Annotated[Path, typer.Option(help="Features of the data set.")],
+    out: Out,
+    name: Annotated[str, typer.Option(help="The samples' name in the tables.")],
+    samples: Annotated[Path | None, typer.Option(help="Samples; without, the real test images: the floor.")] = None,
+    samples_features: Annotated[Path | None, typer.Option(help="Features of the samples.")] = None,
+) -> None:
+    """Measure the quality, diversity and class accuracy of samples against real images."""
+    from featdiff.evaluation.measure import evaluate_to
+
+    evaluate_to(_settings(params.Evaluation, settings), name, data, data_features, samples, samples_features, out)
+
+
+@app.command()
+def collect(
+    evaluations: Annotated[list[Path], typer.Argument(help="The evaluations to put together.")],
+    out: Out,
+    quality: Annotated[Path, typer.Option(help="The table of image measures to write.")],
+    denoising_table: Annotated[Path, typer.Option(help="The table of PSNR to write.")],
+    scatter_table: Annotated[Path, typer.Option(help="The table of feature scatter to write.")],
+    denoising: Annotated[list[str] | None, typer.Option(help="MODEL=FILE, once for each model.")] = None,
+) -> None:
+    """Put all measures together: metrics.json and three tables."""
+    from featdiff.evaluation.collect import collect as run
+
+    files = dict(entry.partition("=")[::2] for entry in denoising or [])
+    run(
+        evaluations,
+        files,
+        metrics=out,
+        quality=quality,
+        denoising_table=denoising_table,
+        scatter_table=scatter_table,
+    )
+
+
+@app.command()
+def report(
+    settings: SettingsText,
+    data: Data,
+    samples: Annotated[list[Path], typer.Argument(help="The guided samples, then the baseline's.")],
+    centroids: Annotated[Path, typer.Option(help="The centroids of the guided model.")],
+    metrics: Annotated[Path, typer.Option(help="metrics.json of 'featdiff collect'.")],
+    quality: Annotated[Path, typer.Option(help="The table of image measures.")],
+    denoising_table: Annotated[Path, typer.Option(help="The table of PSNR.")],
+    scatter_table: Annotated[Path, typer.Option(help="The table of feature scatter.")],
+    out: Out,
+    graph: Annotated[Path | None, typer.Option(help="The rule graph: JSON with rules and edges.")] = None,
+) -> None:
+    """Write the report: one page with pictures, curves, tables and what made them. --settings are all settings."""
+    from featdiff.reporting.page import write_report
+
+    values = _settings(params.Params, settings)
+    names = (values.report.guided, values.report.baseline)
+    if len(samples) != len(names):
+        raise UserError(f"{len(samples)} sample files were given; two are needed, of {names[0]} and then of {names[1]}")
+    write_report(
+        values,
+        dataset=data,
+        samples=dict(zip(names, samples, strict=True)),
+        centroids=centroids,
+        metrics=metrics,
+        quality=quality,
+        denoising=denoising_table,
+        scatter=scatter_table,
+        rules=graph,
+        out=out,
+    )
+
+
+@app.command()
 def schema() -> None:
     """Print the JSON schema of params.yaml."""
     typer.echo(params.schema(), nl=False)
