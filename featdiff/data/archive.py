@@ -8,9 +8,11 @@ Unzipped it is a folder of class folders for each split, which ``torchvision.dat
 """
 
 import io
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -22,6 +24,7 @@ from featdiff.errors import UserError
 
 INDEX = "index.csv"
 COLUMNS = ("path", "split", "label", "class")
+_TEXT = {"path": str, "split": str, "class": str, "source": str}  # a class may be called 007
 
 
 @dataclass(frozen=True)
@@ -53,14 +56,25 @@ class ImageArchive:
         return self.index["label"].to_numpy(np.int64)
 
 
-def write(path: Path | str, images: np.ndarray, index: pd.DataFrame, made: Manifest) -> None:
-    """Write images (N, H, W, C) uint8, C of 1 or 3, and their index with at least the columns ``COLUMNS``."""
+def write(
+    path: Path | str,
+    images: np.ndarray,
+    index: pd.DataFrame,
+    made: Manifest,
+    *,
+    extra: Mapping[str, bytes] | None = None,
+) -> None:
+    """Write images (N, H, W, C) uint8, C of 1 or 3, and their index with at least the columns ``COLUMNS``.
+
+    ``extra`` are further members for people to read, as a list of what was skipped; :func:`read` passes them by.
+    """
     missing = [c for c in COLUMNS if c not in index.columns]
     if missing or len(images) != len(index) or index["path"].duplicated().any():
         raise ValueError(f"index does not fit: missing columns {missing}, {len(images)} images, {len(index)} rows")
-    members = {INDEX: index.to_csv(index=False, lineterminator="\n").encode()}
+    members = {INDEX: index.to_csv(index=False, lineterminator="\n").encode(), **(extra or {})}
     with ThreadPoolExecutor(2) as pool:
-        members.update(zip(index["path"], pool.map(_encode, images), strict=True))
+        encoded = [data for part in pool.map(_encode_all, _chunks(list(images))) for data in part]
+    members.update(zip(index["path"], encoded, strict=True))
     artifacts.write_zip(path, members, made)
 
 
@@ -68,12 +82,26 @@ def read(path: Path | str, kind: str) -> ImageArchive:
     """Read an archive whose manifest says ``kind`` ("dataset" or "samples"); every byte is checked against the manifest."""
     members, made = artifacts.read_zip(path, kind)
     try:
-        index = pd.read_csv(io.BytesIO(members.pop(INDEX)), keep_default_na=False)
+        index = pd.read_csv(io.BytesIO(members.pop(INDEX)), dtype=_TEXT, keep_default_na=False)
         with ThreadPoolExecutor(2) as pool:
-            images = np.stack(list(pool.map(_decode, (members[p] for p in index["path"]))))
+            parts = pool.map(_decode_all, _chunks([members[p] for p in index["path"]]))
+            images = np.stack([image for part in parts for image in part])
     except (KeyError, ValueError, OSError) as error:
         raise UserError(f"{path}: not an image archive: {error}") from None
     return ImageArchive(images, index, made)
+
+
+def _chunks(items: list[Any]) -> list[list[Any]]:
+    """Parts of 256: a task of its own for each image costs as much as the image."""
+    return [items[i : i + 256] for i in range(0, len(items), 256)]
+
+
+def _encode_all(images: list[np.ndarray]) -> list[bytes]:
+    return [_encode(image) for image in images]
+
+
+def _decode_all(data: list[bytes]) -> list[np.ndarray]:
+    return [_decode(item) for item in data]
 
 
 def _encode(image: np.ndarray) -> bytes:

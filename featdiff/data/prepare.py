@@ -1,0 +1,281 @@
+"""Prepare a data set: read a source, cut or crop its images, split them, write one archive.
+
+The archive (see :mod:`featdiff.data.archive`) has the index columns path, split, label, class, source (the file's path
+inside the source), row and column (upper left corner in the scaled image). Its manifest holds the settings and, as inputs,
+the SHA-256 of each source file (of the zip, if the source is one). Skipped files are listed in its member ``skipped.csv``.
+"""
+
+import hashlib
+import os
+import warnings
+from collections import Counter, defaultdict
+from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+from PIL import Image
+
+from featdiff import artifacts, seeds
+from featdiff.data import archive, layouts
+from featdiff.data.decode import decode
+from featdiff.data.layouts import Positions
+from featdiff.data.sources import BadImage, Listing, SourceFile, open_source
+from featdiff.errors import UserError
+from featdiff.params import CropLayout, Dataset
+
+SKIPPED = "skipped.csv"
+MAX_BYTES = 2**33  # of all images of a data set in memory
+SHOWN = 10  # bad files named in one message
+
+
+class Skip(NamedTuple):
+    """A file that was not used: its path inside the source, where it lies, and why."""
+
+    source: str
+    where: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class Photo:
+    """One image of the source, scaled (patches) or cropped; ``corners`` are its patches, None for a crop."""
+
+    file: SourceFile
+    pixels: np.ndarray  # (H, W, C) uint8
+    colour: bool
+    sha256: str
+    row: int = 0
+    column: int = 0
+    corners: Positions | None = None
+
+    @cached_property
+    def content(self) -> str:
+        """SHA-256 of the pixels: equal for equal pictures, whatever their files."""
+        return hashlib.sha256(repr(self.pixels.shape).encode() + self.pixels.tobytes()).hexdigest()
+
+
+class Patch(NamedTuple):
+    """A square of a photo."""
+
+    photo: Photo
+    row: int
+    column: int
+
+
+@dataclass(frozen=True)
+class Summary:
+    """What :func:`prepare` made: images by class and split, what was skipped, ignored, seen twice."""
+
+    out: Path
+    shape: tuple[int, int, int]
+    counts: dict[str, dict[str, int]]
+    skipped: tuple[Skip, ...]
+    ignored: int
+    duplicates: int
+
+    def total(self, split: str) -> int:
+        """Images of a split over all classes."""
+        return sum(c[split] for c in self.counts.values())
+
+    def __str__(self) -> str:
+        size = " x ".join(map(str, self.shape))
+        lines = [f"{self.out}: {self.total('train')} training and {self.total('test')} test images of {size}"]
+        width = max(len(name[:40]) for name in list(self.counts)[:SHOWN])
+        for name, c in list(self.counts.items())[:SHOWN]:
+            lines.append(f"  {name[:40]:{width}}  {c['train']:7} train  {c['test']:7} test")
+        lines += [f"  ... and {len(self.counts) - SHOWN} more classes"] * (len(self.counts) > SHOWN)
+        lines += [f"  {self.duplicates} images are copies of another one of their class"] * bool(self.duplicates)
+        lines += [f"  {self.ignored} hidden files ignored"] * bool(self.ignored)
+        lines += [f"  {len(self.skipped)} files skipped:", *_shown(self.skipped)] * bool(self.skipped)
+        return "\n".join(lines)
+
+
+def prepare(dataset: Dataset, out: Path | str, *, base: Path | str = Path(".")) -> Summary:
+    """Make the archive of a data set at ``out``; relative source paths start at ``base``."""
+    out = Path(out)
+    with open_source(dataset.source, Path(base)) as listing:
+        photos, bad = _load(listing, dataset)
+    bad = [Skip(f.name, f.where, "lies beside the class folders, not in one") for f in listing.strays] + bad
+    if bad and dataset.bad_images == "error":
+        raise UserError("\n".join([f"{len(bad)} unusable file(s):", *_shown(bad), "mend them or set bad_images: skip"]))
+    _check_modes(photos, dataset)
+    _check_contradictions(photos)
+    by_class = _by_class(photos, listing.classes, bad)
+    parts: dict[tuple[str, str], list[Patch]] = {}
+    for name, members in by_class.items():
+        train, test = _split_crops(name, members, dataset) if _crops(dataset) else _split_patches(members)
+        if len(train) < 2 or not test:
+            raise UserError(f"class '{name}': {len(train)} training and {len(test)} test images; pairs need 2 and 1")
+        parts[name, "train"], parts[name, "test"] = _at_most(name, train, dataset), test
+    images, index = _table(parts, listing.classes, dataset)
+    inputs = listing.inputs or {p.file.name: p.sha256 for p in photos}
+    made = artifacts.manifest("dataset", dataset).model_copy(update={"inputs": inputs})
+    archive.write(out, images, index, made, extra=_skip_table(bad))
+    counts = {name: {split: len(parts[name, split]) for split in ("train", "test")} for name in by_class}
+    copies = sum(n - 1 for n in Counter((p.file.class_name, p.content) for p in photos).values())
+    size, channels = images.shape[2:]
+    return Summary(out, (size, size, channels), counts, tuple(bad), listing.ignored, copies)
+
+
+def _crops(dataset: Dataset) -> bool:
+    return isinstance(dataset.layout, CropLayout)
+
+
+def _load(listing: Listing, dataset: Dataset) -> tuple[list[Photo], list[Skip]]:
+    """Decode and scale all files, several at a time, in the listing's order."""
+    photos: list[Photo] = []
+    bad: list[Skip] = []
+    used = 0
+
+    def load(file: SourceFile) -> Photo | BadImage:
+        try:
+            return _photo(file, dataset)
+        except BadImage as error:
+            return error
+
+    with warnings.catch_warnings(), ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
+        warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # refused with a message of ours
+        for file, photo in zip(listing.files, pool.map(load, listing.files), strict=True):
+            if isinstance(photo, BadImage):
+                bad.append(Skip(file.name, file.where, str(photo)))
+                continue
+            photos.append(photo)
+            used += photo.pixels.nbytes
+            if used > MAX_BYTES:
+                pool.shutdown(wait=False, cancel_futures=True)
+                raise _too_large(used)
+    return photos, bad
+
+
+def _photo(file: SourceFile, dataset: Dataset) -> Photo:
+    data = file.read()
+    picture = decode(data, dataset.mode)
+    sha256 = hashlib.sha256(data).hexdigest()
+    if isinstance(dataset.layout, CropLayout):
+        pixels, row, column = layouts.centre_crop(picture.image, dataset.layout)
+        return Photo(file, pixels, picture.colour, sha256, row, column)
+    pixels = layouts.scale(picture.image, dataset.layout)
+    height, width = pixels.shape[:2]
+    corners = layouts.patch_positions(height, width, dataset.layout, dataset.test_fraction)
+    return Photo(file, pixels, picture.colour, sha256, corners=corners)
+
+
+# --- checks over all images ---------------------------------------------------------------------------------------
+
+
+def _check_modes(photos: list[Photo], dataset: Dataset) -> None:
+    gray, colour = [p for p in photos if not p.colour], [p for p in photos if p.colour]
+    if gray and colour and dataset.mixed_modes == "error":
+        raise UserError(
+            f"gray and colour images are mixed: {len(gray)} gray (as {gray[0].file.where}), {len(colour)} in colour "
+            f"(as {colour[0].file.where}); set mixed_modes: convert to make all of them {dataset.mode}"
+        )
+
+
+def _check_contradictions(photos: list[Photo]) -> None:
+    """The same picture in two classes has no class, and could lie in the training and the test images."""
+    first: dict[str, Photo] = {}
+    for photo in photos:
+        other = first.setdefault(photo.content, photo)
+        if other.file.class_name != photo.file.class_name:
+            raise UserError(
+                f"{other.file.where} and {photo.file.where} are the same picture in two classes; remove one"
+            )
+
+
+def _by_class(photos: list[Photo], classes: list[str], bad: list[Skip]) -> dict[str, list[Photo]]:
+    found: dict[str, list[Photo]] = {name: [] for name in classes}
+    for photo in photos:
+        found[photo.file.class_name].append(photo)
+    for name, members in found.items():
+        if not members:
+            raise UserError(
+                "\n".join([f"class '{name}' has no usable image; remove its folder or add some", *_shown(bad)])
+            )
+    return found
+
+
+# --- training and test --------------------------------------------------------------------------------------------
+
+
+def _split_patches(photos: list[Photo]) -> tuple[list[Patch], list[Patch]]:
+    def cut(split: str) -> list[Patch]:
+        return [Patch(p, int(r), int(c)) for p in photos if p.corners for r, c in getattr(p.corners, split)]
+
+    return cut("train"), cut("test")
+
+
+def _split_crops(name: str, photos: list[Photo], dataset: Dataset) -> tuple[list[Patch], list[Patch]]:
+    """Whole images, drawn by seed and content: neither names nor order matter, and copies stay on one side."""
+    groups: dict[str, list[Photo]] = defaultdict(list)
+    for photo in photos:
+        groups[photo.content].append(photo)
+    if len(groups) < 3:
+        raise UserError(
+            f"class '{name}' has {len(groups)} distinct image(s) (as {photos[0].file.where}); whole images need at least "
+            "3 a class, 2 to pair in training and 1 to test: add some, or cut photographs with layout.kind: patches"
+        )
+    count = min(max(round(dataset.test_fraction * len(groups)), 1), len(groups) - 2)
+    order = seeds.numpy_generator(dataset.seed, "split", name).permutation(len(groups))
+    chosen = {sorted(groups)[i] for i in order[:count]}
+
+    def side(test: bool) -> list[Patch]:
+        return [Patch(p, p.row, p.column) for p in photos if (p.content in chosen) == test]
+
+    return side(False), side(True)
+
+
+def _at_most(name: str, train: list[Patch], dataset: Dataset) -> list[Patch]:
+    most = dataset.max_images_per_class
+    if most is None or len(train) <= most:
+        return train
+    if most < 2:
+        raise UserError(
+            f"max_images_per_class is {most}, but training pairs two images of a class; set it to 2 or more"
+        )
+    kept = seeds.numpy_generator(dataset.seed, "keep", name).choice(len(train), most, replace=False)
+    return [train[i] for i in sorted(kept)]
+
+
+# --- writing ------------------------------------------------------------------------------------------------------
+
+
+def _table(
+    parts: dict[tuple[str, str], list[Patch]], classes: list[str], dataset: Dataset
+) -> tuple[np.ndarray, pd.DataFrame]:
+    size, channels = dataset.layout.size, 1 if dataset.mode == "gray" else 3
+    number = sum(map(len, parts.values()))
+    if number * size * size * channels > MAX_BYTES:
+        raise _too_large(number * size * size * channels)
+    images = np.empty((number, size, size, channels), np.uint8)
+    labels = {name: label for label, name in enumerate(classes)}
+    rows: list[tuple[str | int, ...]] = []
+    for (name, split), patches in parts.items():
+        for k, (photo, row, column) in enumerate(patches):
+            top, left = (0, 0) if photo.corners is None else (row, column)
+            images[len(rows)] = photo.pixels[top : top + size, left : left + size]
+            path = f"{split}/{name}/{k:06d}.png"
+            rows.append((path, split, labels[name], name, photo.file.name, row, column))
+    return images, pd.DataFrame(rows, columns=[*archive.COLUMNS, "source", "row", "column"])
+
+
+def _skip_table(bad: list[Skip]) -> dict[str, bytes]:
+    table = pd.DataFrame([(s.source, s.reason) for s in bad], columns=["source", "reason"])
+    return {SKIPPED: table.to_csv(index=False, lineterminator="\n").encode()} if bad else {}
+
+
+def _shown(bad: Iterable[Skip]) -> list[str]:
+    lines = [f"  {s.where}: {s.reason}" for s in bad]
+    return lines[:SHOWN] + [f"  ... and {len(lines) - SHOWN} more"] * (len(lines) > SHOWN)
+
+
+def _too_large(count: int) -> UserError:
+    return UserError(
+        f"the images would take {count / 2**30:.1f} GiB of memory, more than {MAX_BYTES >> 30}; use a larger stride, a "
+        "smaller scale, or max_images_per_class"
+    )

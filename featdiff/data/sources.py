@@ -1,0 +1,270 @@
+"""Where images come from: the photographs of an installed package, a folder of class folders, or a zip of one.
+
+All three give one :class:`Listing`: files in an order that depends on their names alone (never on the file system), each
+with its class and a function that reads its bytes. Hidden files and what systems leave behind are ignored and counted. A
+zip is never extracted: its members are read into memory, after links, encrypted members, climbing paths and bombs have
+been refused.
+"""
+
+import importlib.resources
+import os
+import re
+import stat
+import unicodedata
+import zipfile
+import zlib
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from featdiff.artifacts import sha256_file
+from featdiff.errors import UserError
+from featdiff.params import FolderSource, PackagedSource, ZipSource
+
+PHOTOGRAPHS = {"skimage-textures": ("skimage.data", ("brick", "grass", "gravel"))}
+JUNK = frozenset({"__MACOSX", "Thumbs.db", "desktop.ini"})
+IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp")
+MAX_FILE = 2**28  # bytes of one image file
+MAX_TOTAL = 2**34  # bytes of all members of a zip, unpacked
+MAX_RATIO = 100  # unpacked over packed size of a zip member beyond RATIO_FROM bytes: PNG, JPEG and WebP hardly shrink
+RATIO_FROM = 2**20
+
+Parts = tuple[str, ...]
+
+
+class BadImage(Exception):
+    """One file that is no usable image, and why; an error or a counted skip, as the setting says."""
+
+
+@dataclass(frozen=True)
+class SourceFile:
+    """One file that should be an image: its path inside the source, its class, where it lies (for messages)."""
+
+    name: str
+    class_name: str
+    where: str
+    read: Callable[[], bytes]
+
+
+@dataclass(frozen=True)
+class Listing:
+    """What a source holds. ``inputs`` are files already hashed; when empty, each image file is an input by itself."""
+
+    classes: list[str]
+    files: list[SourceFile]
+    strays: list[SourceFile] = field(default_factory=list)  # they lie in no class folder
+    ignored: int = 0
+    inputs: dict[str, str] = field(default_factory=dict)
+
+
+@contextmanager
+def open_source(source: PackagedSource | FolderSource | ZipSource, base: Path) -> Iterator[Listing]:
+    """List a source; relative paths start at ``base``. Files can be read while the context is open."""
+    if isinstance(source, PackagedSource):
+        yield _packaged(source.name)
+    elif isinstance(source, FolderSource):
+        yield _folder(base / source.path)
+    else:
+        path = base / source.path
+        with _open_zip(path) as archive:
+            yield _zip(path, archive)
+
+
+def _packaged(name: str) -> Listing:
+    package, photographs = PHOTOGRAPHS[name]
+    try:
+        root = importlib.resources.files(package)
+    except ModuleNotFoundError:
+        raise UserError(
+            f"the data set '{name}' ships inside scikit-image: install it, pip install scikit-image"
+        ) from None
+    files = [SourceFile(f"{p}.png", p, f"{package}/{p}.png", (root / f"{p}.png").read_bytes) for p in photographs]
+    return Listing(list(photographs), files)
+
+
+# --- folder -------------------------------------------------------------------------------------------------------
+
+
+def _folder(root: Path) -> Listing:
+    if not root.is_dir():
+        raise UserError(f"{root}: {'is not a folder' if root.exists() else 'no such folder'}; check source.path")
+    tree = _Tree(str(root), "/")
+    try:
+        _walk(tree, root, ())
+    except OSError as error:
+        raise UserError(f"{error.filename}: can't be listed ({error.strerror}); mend its permissions") from None
+    return tree.listing()
+
+
+def _walk(tree: "_Tree", folder: Path, parts: Parts) -> None:
+    for entry in sorted(os.scandir(folder), key=lambda e: e.name):
+        inner = (*parts, entry.name)
+        if _junk(entry.name):
+            tree.ignored += 1
+        elif not entry.is_dir():
+            tree.files[inner] = _file_reader(Path(entry.path))
+        else:
+            tree.folders.add(inner)
+            if len(inner) < 3:  # deeper ones are refused, and links in a circle end here
+                _walk(tree, Path(entry.path), inner)
+
+
+def _file_reader(path: Path) -> Callable[[], bytes]:
+    def read() -> bytes:
+        try:
+            if not path.is_file():  # a pipe would block for ever
+                raise BadImage("a broken link" if path.is_symlink() else "not a regular file")
+            if path.stat().st_size > MAX_FILE:
+                raise BadImage(f"larger than {MAX_FILE >> 20} MiB")
+            return path.read_bytes()
+        except OSError as error:
+            raise BadImage(f"can't be read ({error.strerror})") from None
+
+    return read
+
+
+# --- zip ----------------------------------------------------------------------------------------------------------
+
+
+def _open_zip(path: Path) -> zipfile.ZipFile:
+    if not path.is_file():
+        raise UserError(f"{path}: {'is not a file' if path.exists() else 'no such file'}; check source.path")
+    try:
+        return zipfile.ZipFile(path)
+    except (zipfile.BadZipFile, NotImplementedError, OSError, ValueError) as error:
+        raise UserError(f"{path}: not a readable zip file ({error})") from None
+
+
+def _zip(path: Path, archive: zipfile.ZipFile) -> Listing:
+    members = archive.infolist()
+    _refuse_bombs(path, members)
+    tree = _Tree(str(path), ":")
+    for info in members:
+        parts, folder = _member_parts(path, info), info.filename.endswith(("/", "\\"))
+        if any(_junk(p) for p in parts):
+            tree.ignored += not folder
+            tree.folders.update(_parents(parts) if not any(_junk(p) for p in parts[:-1]) else ())
+        elif folder:
+            tree.folders.update((*_parents(parts), parts))
+        elif parts in tree.files:
+            raise UserError(f"{path}: holds '{info.filename}' twice; pack it anew")
+        else:
+            tree.folders.update(_parents(parts))
+            tree.files[parts] = _member_reader(archive, info)
+    return tree.listing(inputs={path.name: sha256_file(path)})
+
+
+def _refuse_bombs(path: Path, members: list[zipfile.ZipInfo]) -> None:
+    total = 0
+    for info in members:
+        total += info.file_size
+        squeezed = info.file_size > RATIO_FROM and info.file_size > MAX_RATIO * max(info.compress_size, 1)
+        if squeezed or info.file_size > MAX_FILE:
+            why = f"{info.file_size:,} bytes out of {info.compress_size:,}"
+            raise UserError(f"{path}: member '{info.filename}' would unpack to {why}; refused as a zip bomb")
+        if total > MAX_TOTAL:
+            raise UserError(f"{path}: would unpack to more than {MAX_TOTAL >> 30} GiB by '{info.filename}'; split it")
+
+
+def _member_parts(path: Path, info: zipfile.ZipInfo) -> Parts:
+    """The member's path in parts (backslashes are separators too); refuses what does not belong in a data set."""
+    name = info.filename.replace("\\", "/")
+    parts = tuple(p for p in name.split("/") if p not in ("", "."))
+    kind = stat.S_IFMT(info.external_attr >> 16)
+    if name.startswith("/") or ".." in parts or (parts and re.fullmatch("[A-Za-z]:", parts[0])):
+        raise UserError(f"{path}: member '{info.filename}' has a path that leaves the archive; refused")
+    if kind not in (0, stat.S_IFREG, stat.S_IFDIR):
+        what = "a link" if kind == stat.S_IFLNK else "a special file"
+        raise UserError(f"{path}: member '{info.filename}' is {what}; refused, pack the file itself")
+    if info.flag_bits & 0x1:
+        raise UserError(f"{path}: member '{info.filename}' is encrypted; pack it without a password")
+    return parts
+
+
+def _member_reader(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> Callable[[], bytes]:
+    def read() -> bytes:
+        try:
+            return archive.read(info)
+        except (
+            zipfile.BadZipFile,
+            zlib.error,
+            EOFError,
+            OSError,
+            NotImplementedError,
+            RuntimeError,
+            ValueError,
+        ) as error:
+            raise BadImage(f"damaged in the zip ({error})") from None
+
+    return read
+
+
+# --- the layout CLASS/IMAGE -------------------------------------------------------------------------------------------
+
+
+def _junk(name: str) -> bool:
+    return name.startswith(".") or name in JUNK
+
+
+def _parents(parts: Parts) -> list[Parts]:
+    return [parts[:k] for k in range(1, len(parts))]
+
+
+class _Tree:
+    """Files and folders by their paths; :meth:`listing` reads them as CLASS/IMAGE or WRAPPER/CLASS/IMAGE."""
+
+    def __init__(self, where: str, separator: str):
+        self.where, self.separator = where, separator
+        self.files: dict[Parts, Callable[[], bytes]] = {}
+        self.folders: set[Parts] = set()
+        self.ignored = 0
+
+    def listing(self, *, inputs: dict[str, str] | None = None) -> Listing:
+        wrapper = self._wrapper()
+        depth = len(wrapper) + 1
+        names = self._class_names(sorted(f for f in self.folders if len(f) == depth and f[:-1] == wrapper))
+        self._refuse_nested(depth)
+        files: list[SourceFile] = []
+        strays: list[SourceFile] = []
+        for parts in sorted(self.files):
+            class_name = names.get(parts[:-1])
+            file = SourceFile("/".join(parts), class_name or "", self._at(parts), self.files[parts])
+            (strays if class_name is None else files).append(file)
+        files.sort(key=lambda f: (f.class_name, f.name))
+        return Listing(sorted(names.values()), files, strays, self.ignored, inputs or {})
+
+    def _wrapper(self) -> Parts:
+        """The one folder that holds the class folders, or () when they lie at the top."""
+        tops = [f for f in self.folders if len(f) == 1]
+        holds_folders = any(len(f) == 2 for f in self.folders)
+        holds_images = any(len(p) < 3 and p[-1].lower().endswith(IMAGE_SUFFIXES) for p in self.files)
+        return tops[0] if len(tops) == 1 and holds_folders and not holds_images else ()
+
+    def _class_names(self, folders: list[Parts]) -> dict[Parts, str]:
+        if not folders:
+            raise UserError(
+                f"{self.where}: holds no class folders; expected one folder of images a class: CLASS/IMAGE.png"
+            )
+        names = {f: unicodedata.normalize("NFC", f[-1]) for f in folders}
+        for folder, name in names.items():
+            if any(unicodedata.category(c) in ("Cc", "Cs") for c in name):
+                raise UserError(f"{self._at(folder)!r}: a class name with control or undecodable characters; rename it")
+        twice = [name for name, n in Counter(names.values()).items() if n > 1]
+        if twice:
+            raise UserError(
+                f"{self.where}: two class folders are both called '{twice[0]}' (Unicode spellings); rename one"
+            )
+        return names
+
+    def _refuse_nested(self, depth: int) -> None:
+        nested = sorted(f for f in self.folders if len(f) > depth)
+        if nested:
+            raise UserError(
+                f"{self._at(nested[0])}: a folder inside a class folder; expected CLASS/IMAGE "
+                "(point source.path at the folder that holds the class folders)"
+            )
+
+    def _at(self, parts: Parts) -> str:
+        return self.where + self.separator + "/".join(parts)

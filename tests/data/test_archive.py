@@ -1,0 +1,51 @@
+"""The archive gives back what was put in, and nothing else."""
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from featdiff import artifacts
+from featdiff.data import archive
+from featdiff.errors import UserError
+
+NAMES = ["007", "1e5", "NA", "True", "石 '\"$x, y"]
+
+
+def write(path: Path, channels: int) -> tuple[np.ndarray, pd.DataFrame]:
+    images = np.random.default_rng(0).integers(0, 256, (len(NAMES), 8, 8, channels), np.uint8)
+    rows = [(f"train/{name}/0.png", "train", k, name, 0.1 * k) for k, name in enumerate(NAMES)]
+    index = pd.DataFrame(rows, columns=[*archive.COLUMNS, "number"])
+    archive.write(path, images, index, artifacts.manifest("dataset", {}), extra={"notes.csv": b"not read"})
+    return images, index
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_round_trip_keeps_pixels_names_and_numbers(channels: int, tmp_path: Path) -> None:
+    images, index = write(tmp_path / "x.zip", channels)
+    read = archive.read(tmp_path / "x.zip", "dataset")
+    assert (read.images == images).all() and read.classes == NAMES
+    pd.testing.assert_frame_equal(read.index, index, check_dtype=False)
+
+
+def test_other_kind_is_refused(tmp_path: Path) -> None:
+    write(tmp_path / "x.zip", 1)
+    with pytest.raises(UserError, match="is a dataset artifact, a samples artifact was expected"):
+        archive.read(tmp_path / "x.zip", "samples")
+
+
+def test_each_flipped_bit_of_the_zip_headers_is_refused_or_harmless(tmp_path: Path) -> None:
+    images, index = write(tmp_path / "x.zip", 1)
+    data = (tmp_path / "x.zip").read_bytes()
+    starts = [i for i in range(len(data)) if data[i : i + 4] in (b"PK\x03\x04", b"PK\x01\x02", b"PK\x05\x06")]
+    for byte in sorted({i + k for i in starts[::3] for k in range(46) if i + k < len(data)}):
+        for bit in range(8):
+            spoilt = bytearray(data)
+            spoilt[byte] ^= 1 << bit
+            (tmp_path / "y.zip").write_bytes(spoilt)
+            try:
+                read = archive.read(tmp_path / "y.zip", "dataset")
+            except UserError:
+                continue
+            assert (read.images == images).all() and list(read.index["class"]) == list(index["class"])
