@@ -194,6 +194,14 @@ def check(file: Annotated[Path, typer.Argument(help="A settings file.")] = Path(
     typer.echo(f"{file}: all settings are valid")
 
 
+@app.command(add_help_option=False, context_settings={"allow_extra_args": True, "ignore_unknown_options": True})
+def ledger(context: typer.Context) -> None:
+    """Versions of results: keep DVC in step with Snakemake (write, check, record, adopt)."""
+    from featdiff.ledger import app as run
+
+    run(context.args, prog_name="featdiff ledger")
+
+
 def main() -> None:
     """Run the command line; what a user can mend ends with one message and exit status 2."""
     try:

@@ -1,0 +1,46 @@
+# The whole pipeline: images -> data set -> trained networks -> centroids -> samples -> measures -> report.
+# Settings come from params.yaml (overlays: --configfile FILE); resources from a profile in workflow/profiles.
+from snakemake.utils import min_version, validate
+
+from workflow.common import Project, by_attempt, one_of, options, shell_prefix
+from workflow.sources import sources
+
+min_version("9.0")
+
+
+configfile: "params.yaml"
+
+
+container: "docker://python:3.11-slim"
+
+
+project = Project(config)
+validate(config, "workflow/schemas/params.schema.json", set_default=False)
+shell.prefix(shell_prefix())
+
+
+wildcard_constraints:
+    dataset=one_of(project.datasets),
+    model=one_of(project.models),
+    sampling=one_of(project.samplings),
+    shard=r"\d+",
+    kind="data|samples",
+    name="[a-z0-9_-]+",
+
+
+include: "workflow/rules/data.smk"
+include: "workflow/rules/train.smk"
+include: "workflow/rules/centroids.smk"
+include: "workflow/rules/sample.smk"
+include: "workflow/rules/evaluate.smk"
+include: "workflow/rules/report.smk"
+
+
+localrules:
+    all,
+
+
+rule all:
+    default_target: True
+    input:
+        project.path("report.html"),

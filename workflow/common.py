@@ -1,0 +1,147 @@
+"""What the rule files share: the paths of files, the rows of the settings' tables, and the shell they run in.
+
+Only lookups: the science is in ``featdiff``. Importing this costs no torch, so a graph of thousands of jobs is built fast.
+"""
+
+import shlex
+import sys
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any
+
+from featdiff.errors import UserError
+from featdiff.params import PackagedSource, Params, ZipSource, parse
+
+REAL = "real-"  # the real test images of data set D are evaluated under the name real-D: the floor
+
+
+class Project:
+    """The settings of a run and where its files lie. ``--config results=FOLDER`` puts them in another folder."""
+
+    def __init__(self, config: dict[str, Any]) -> None:
+        self.results = str(config.pop("results", "results")).rstrip("/")
+        try:
+            self.params = parse(Params, config, "params.yaml, with --configfile and --config where given")
+            self.models = sorted(self.params.models)
+            self.samplings = sorted(self.params.samplings)
+            self.datasets = sorted({model.dataset for model in self.params.models.values()})
+            self.raw = {name: self._raw_files(name) for name in self.datasets}
+            self._check_names()
+        except UserError as error:
+            print(f"error: {error}", file=sys.stderr)
+            raise SystemExit(2) from None
+
+    def _check_names(self) -> None:
+        for name in {*self.samplings} & {REAL + dataset for dataset in self.datasets}:
+            raise UserError(f"samplings.{name}: this name belongs to the real images of a data set; choose another")
+
+    def _raw_files(self, dataset: str) -> list[str]:
+        """The files a data set is made from: every file of a folder, a zip, or none for packaged images."""
+        source = self.params.datasets[dataset].source
+        if isinstance(source, PackagedSource):
+            return []
+        path = Path(source.path)
+        if isinstance(source, ZipSource):
+            files, what = [path] if path.is_file() else [], "a zip file with one folder of images a class"
+        else:
+            files, what = sorted(f for f in path.rglob("*") if f.is_file()), "a folder with one sub-folder a class"
+        if not files:
+            raise UserError(
+                f"params.yaml: datasets.{dataset}.source.path: '{path}' is missing or empty; it should be {what} "
+                "(a relative path starts at the project's root)"
+            )
+        return [file.as_posix() for file in files]
+
+    # --- files --------------------------------------------------------------------------------------------------
+
+    def path(self, *parts: str) -> str:
+        """A path under the results folder; may hold wildcards."""
+        return "/".join((self.results, *parts))
+
+    def dataset(self, name: str) -> str:
+        return self.path("data", name, "dataset.zip")
+
+    def checkpoint(self, model: str) -> str:
+        return self.path("models", model, "checkpoint.safetensors")
+
+    def samples(self, sampling: str) -> str:
+        return self.path("samples", sampling, "samples.zip")
+
+    def features(self, kind: str, name: str) -> str:
+        return self.path(kind, name, "features.npz")
+
+    # --- rows ---------------------------------------------------------------------------------------------------
+
+    def dataset_of(self, model: str) -> str:
+        """The archive a model learns from."""
+        return self.dataset(self.params.models[model].dataset)
+
+    def model_of(self, sampling: str) -> str:
+        """The checkpoint that draws a set of samples."""
+        return self.checkpoint(self.params.samplings[sampling].model)
+
+    def centroids_of(self, model: str) -> list[str]:
+        """The centroids of a model, none for a model without features to match."""
+        guided = self.params.models[model].condition == "feature"
+        return [self.path("models", model, "centroids.npz")] if guided else []
+
+    def guide_of(self, sampling: str) -> list[str]:
+        """The centroids that guide a set of samples, if any."""
+        row = self.params.samplings[sampling]
+        return self.centroids_of(row.model) if row.guidance.kind == "feature" else []
+
+    def shards_of(self, sampling: str) -> list[str]:
+        """The parts a set of samples is drawn in."""
+        shards = range(self.params.samplings[sampling].shards)
+        return [self.path("samples", sampling, "shards", f"{shard}.zip") for shard in shards]
+
+    def train_sections(self, model: str) -> list[str]:
+        """The rows a training depends on."""
+        row = self.params.models[model]
+        return [f"models.{model}", f"networks.{row.network}", f"trainings.{row.training}"]
+
+    # --- evaluation ---------------------------------------------------------------------------------------------
+
+    def images(self, kind: str, name: str) -> str:
+        """The archive of a data set (``kind`` is "data") or of a set of samples ("samples")."""
+        return self.dataset(name) if kind == "data" else self.samples(name)
+
+    def reference_of(self, name: str) -> str:
+        """The data set that an evaluation compares with: ``real-D`` is data set D measured against itself."""
+        if name in self.params.samplings:
+            return self.params.models[self.params.samplings[name].model].dataset
+        return name.removeprefix(REAL)
+
+    def samples_of(self, name: str) -> list[str]:
+        """The samples that an evaluation measures; none for ``real-D``."""
+        return [self.samples(name)] if name in self.params.samplings else []
+
+    def samples_features_of(self, name: str) -> list[str]:
+        return [self.features("samples", name)] if name in self.params.samplings else []
+
+    def evaluations(self) -> list[str]:
+        names = [*self.samplings, *(REAL + dataset for dataset in self.datasets)]
+        return [self.path("evaluation", f"{name}.json") for name in names]
+
+    def denoising(self) -> dict[str, str]:
+        return {model: self.path("models", model, "denoising.json") for model in self.models}
+
+
+def one_of(names: Iterable[str]) -> str:
+    """A wildcard constraint: one of the rows, nothing else."""
+    return "|".join(sorted(names))
+
+
+def by_attempt(megabytes: int) -> Callable[[Any, int], int]:
+    """Memory that grows with each attempt: a job killed for memory is not tried again with the same."""
+    return lambda wildcards, attempt: megabytes * attempt
+
+
+def options(name: str, values: Iterable[str]) -> str:
+    """``--name a --name b``: an option that may stand many times or not at all."""
+    return " ".join(f"--{name} {shlex.quote(value)}" for value in values)
+
+
+def shell_prefix() -> str:
+    """What stands before each command: the programs of the environment that runs Snakemake come first."""
+    return f"export PATH={shlex.quote(str(Path(sys.executable).parent))}:$PATH; ".replace("{", "{{").replace("}", "}}")

@@ -1,0 +1,21 @@
+# Images of any source -> one archive with labels, split and manifest.
+
+
+rule prepare:
+    input:
+        raw=lambda wildcards: project.raw[wildcards.dataset],
+        code=sources("prepare", "data.smk"),
+    output:
+        dataset=project.path("data/{dataset}/dataset.zip"),
+    log:
+        project.path("logs/prepare/{dataset}.log"),
+    benchmark:
+        project.path("benchmarks/prepare/{dataset}.tsv")
+    resources:
+        mem_mb=by_attempt(2000),
+        runtime=60,
+    params:
+        settings=lambda wildcards: project.params.datasets[wildcards.dataset].model_dump_json(),
+        sections=lambda wildcards: [f"datasets.{wildcards.dataset}"],
+    shell:
+        "featdiff prepare --settings {params.settings:q} --out {output.dataset} > {log} 2>&1"

@@ -1,0 +1,74 @@
+# Images -> features -> measures -> tables. The same measures for each set of samples and for the real test images (the floor).
+
+
+rule embed:
+    input:
+        images=lambda wildcards: project.images(wildcards.kind, wildcards.name),
+        code=sources("embed", "evaluate.smk"),
+    output:
+        features=project.path("{kind}/{name}/features.npz"),
+    log:
+        project.path("logs/embed/{kind}-{name}.log"),
+    benchmark:
+        project.path("benchmarks/embed/{kind}-{name}.tsv")
+    threads: 1
+    resources:
+        mem_mb=by_attempt(2000),
+        runtime=60,
+    params:
+        settings=project.params.evaluation.model_dump_json(),
+        sections=["evaluation"],
+    shell:
+        "featdiff embed --settings {params.settings:q} --images {input.images} --out {output.features} > {log} 2>&1"
+
+
+rule evaluate:
+    input:
+        data=lambda wildcards: project.dataset(project.reference_of(wildcards.name)),
+        data_features=lambda wildcards: project.features("data", project.reference_of(wildcards.name)),
+        samples=lambda wildcards: project.samples_of(wildcards.name),
+        samples_features=lambda wildcards: project.samples_features_of(wildcards.name),
+        code=sources("evaluate", "evaluate.smk"),
+    output:
+        evaluation=project.path("evaluation/{name}.json"),
+    log:
+        project.path("logs/evaluate/{name}.log"),
+    benchmark:
+        project.path("benchmarks/evaluate/{name}.tsv")
+    threads: 1
+    resources:
+        mem_mb=by_attempt(2000),
+        runtime=60,
+    params:
+        settings=project.params.evaluation.model_dump_json(),
+        sections=["evaluation"],
+        samples=lambda wildcards: options("samples", project.samples_of(wildcards.name)),
+        features=lambda wildcards: options("samples-features", project.samples_features_of(wildcards.name)),
+    shell:
+        "featdiff evaluate --settings {params.settings:q} --data {input.data} --data-features {input.data_features}"
+        " {params.samples} {params.features} --name {wildcards.name} --out {output.evaluation} > {log} 2>&1"
+
+
+rule collect:
+    input:
+        evaluations=project.evaluations(),
+        denoising=project.denoising().values(),
+        code=sources("collect", "evaluate.smk"),
+    output:
+        metrics=project.path("metrics.json"),
+        quality=project.path("tables/quality.csv"),
+        denoising=project.path("tables/denoising.csv"),
+        scatter=project.path("tables/scatter.csv"),
+    log:
+        project.path("logs/collect.log"),
+    benchmark:
+        project.path("benchmarks/collect.tsv")
+    resources:
+        mem_mb=by_attempt(1000),
+        runtime=20,
+    params:
+        sections=[],
+        denoising=options("denoising", map("=".join, project.denoising().items())),
+    shell:
+        "featdiff collect --out {output.metrics} --quality {output.quality} --denoising-table {output.denoising}"
+        " --scatter-table {output.scatter} {params.denoising} {input.evaluations} > {log} 2>&1"

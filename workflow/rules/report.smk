@@ -1,0 +1,30 @@
+# Everything -> one page that opens offline.
+
+
+rule report:
+    input:
+        metrics=project.path("metrics.json"),
+        quality=project.path("tables/quality.csv"),
+        denoising=project.path("tables/denoising.csv"),
+        scatter=project.path("tables/scatter.csv"),
+        data=project.dataset(project.reference_of(project.params.report.guided)),
+        samples=[project.samples(name) for name in (project.params.report.guided, project.params.report.baseline)],
+        centroids=project.guide_of(project.params.report.guided),
+        graph="workflow/rulegraph.json",
+        code=sources("report", "report.smk"),
+    output:
+        report=project.path("report.html"),
+    log:
+        project.path("logs/report.log"),
+    benchmark:
+        project.path("benchmarks/report.tsv")
+    resources:
+        mem_mb=by_attempt(2000),
+        runtime=30,
+    params:
+        settings=project.params.model_dump_json(),
+        sections=sorted(project.params.model_fields_set),
+    shell:
+        "featdiff report --settings {params.settings:q} --metrics {input.metrics} --quality {input.quality}"
+        " --denoising-table {input.denoising} --scatter-table {input.scatter} --data {input.data}"
+        " --centroids {input.centroids} --graph {input.graph} --out {output.report} {input.samples} > {log} 2>&1"

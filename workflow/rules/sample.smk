@@ -1,0 +1,48 @@
+# A trained network -> images, scattered over jobs and gathered into one archive. Shards are temporary; gather declares all
+# that they are made from, so it is stale whenever they would be.
+
+
+rule sample:
+    input:
+        model=lambda wildcards: project.model_of(wildcards.sampling),
+        centroids=lambda wildcards: project.guide_of(wildcards.sampling),
+        code=sources("sample", "sample.smk"),
+    output:
+        shard=temp(project.path("samples/{sampling}/shards/{shard}.zip")),
+    log:
+        project.path("logs/sample/{sampling}-{shard}.log"),
+    benchmark:
+        project.path("benchmarks/sample/{sampling}-{shard}.tsv")
+    threads: 1
+    resources:
+        mem_mb=by_attempt(2000),
+        runtime=240,
+    params:
+        settings=lambda wildcards: project.params.samplings[wildcards.sampling].model_dump_json(),
+        sections=lambda wildcards: [f"samplings.{wildcards.sampling}"],
+        centroids=lambda wildcards: options("centroids", project.guide_of(wildcards.sampling)),
+    shell:
+        "featdiff sample --settings {params.settings:q} --model {input.model} {params.centroids}"
+        " --shard {wildcards.shard} --out {output.shard} > {log} 2>&1"
+
+
+rule gather:
+    input:
+        shards=lambda wildcards: project.shards_of(wildcards.sampling),
+        model=lambda wildcards: project.model_of(wildcards.sampling),
+        centroids=lambda wildcards: project.guide_of(wildcards.sampling),
+        code=sorted({*sources("gather", "sample.smk"), *sources("sample", "sample.smk")}),
+    output:
+        samples=project.path("samples/{sampling}/samples.zip"),
+    log:
+        project.path("logs/gather/{sampling}.log"),
+    benchmark:
+        project.path("benchmarks/gather/{sampling}.tsv")
+    resources:
+        mem_mb=by_attempt(2000),
+        runtime=60,
+    params:
+        settings=lambda wildcards: project.params.samplings[wildcards.sampling].model_dump_json(),
+        sections=lambda wildcards: [f"samplings.{wildcards.sampling}"],
+    shell:
+        "featdiff gather --out {output.samples} {input.shards} > {log} 2>&1"

@@ -1,0 +1,24 @@
+# A data set -> a trained network. The resume state lies in .featdiff/state, outside the outputs: kill it, start it again.
+
+
+rule train:
+    input:
+        data=lambda wildcards: project.dataset_of(wildcards.model),
+        code=sources("train", "train.smk"),
+    output:
+        model=project.path("models/{model}/checkpoint.safetensors"),
+    log:
+        project.path("logs/train/{model}.log"),
+    benchmark:
+        project.path("benchmarks/train/{model}.tsv")
+    threads: 1
+    resources:
+        mem_mb=by_attempt(2000),
+        runtime=240,
+    params:
+        settings=lambda wildcards: project.params.train_spec(wildcards.model).model_dump_json(),
+        sections=lambda wildcards: project.train_sections(wildcards.model),
+        state=".featdiff/state",
+    shell:
+        "featdiff train --settings {params.settings:q} --data {input.data} --state {params.state}"
+        " --out {output.model} > {log} 2>&1"
