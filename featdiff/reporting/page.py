@@ -1,0 +1,225 @@
+"""The report: one HTML file that opens offline, with pictures, curves, tables, settings and what made them."""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import jinja2
+import numpy as np
+import pandas as pd
+import yaml
+from markupsafe import Markup
+
+from featdiff import artifacts
+from featdiff.artifacts import Manifest
+from featdiff.data import archive
+from featdiff.data.archive import ImageArchive
+from featdiff.errors import UserError
+from featdiff.evaluation.extractors import distance_name
+from featdiff.params import Params, Sampling
+from featdiff.reporting import curves, embedding, graph, grids, provenance, tables, targets
+from featdiff.reporting.drawing import Figure, Panel
+
+TABLES = {
+    "quality": ("samples", "class", "measure", "value", "spread", "count", "protocol"),
+    "denoising": ("model", "target", "class", "sigma", "psnr", "spread", "images"),
+    "scatter": ("model", "block", "sigma", "between", "within", "ratio"),
+}
+
+
+@dataclass(frozen=True)
+class Section:
+    """A further part of the page, made elsewhere: its anchor, its heading and its body, which must be safe HTML."""
+
+    name: str
+    title: str
+    body: Markup
+
+
+@dataclass(frozen=True)
+class _Inputs:
+    """All that is read."""
+
+    data: ImageArchive
+    guided: ImageArchive
+    baseline: ImageArchive
+    centroids: np.ndarray  # (C, L, D)
+    sigmas: np.ndarray  # (L,)
+    quality: pd.DataFrame
+    denoising: pd.DataFrame
+    scatter: pd.DataFrame
+    rules: graph.RuleGraph | None
+    made: Mapping[str, Manifest]
+    digests: Mapping[str, str]
+
+
+def write_report(
+    settings: Params,
+    *,
+    dataset: Path,
+    samples: Mapping[str, Path],
+    centroids: Path,
+    metrics: Path,
+    quality: Path,
+    denoising: Path,
+    scatter: Path,
+    out: Path,
+    rules: Path | None = None,
+    sections: Sequence[Section] = (),
+) -> None:
+    """Write the page; ``samples`` has the archives of ``settings.report.guided`` and ``.baseline`` by these names."""
+    files = {"data set": dataset, "centroids": centroids, "metrics": metrics}
+    files |= {f"samples {name}": path for name, path in samples.items()}
+    drawn = {name: _samples(settings.samplings[name], name, path) for name, path in samples.items()}
+    data = archive.read(dataset, "dataset")
+    table, table_made = artifacts.read_arrays(centroids, "centroids")
+    if list(table["classes"]) != data.classes or drawn[settings.report.guided].classes != data.classes:
+        raise UserError(
+            f"{centroids}, {dataset} and the guided samples are not of the same classes; run the pipeline again"
+        )
+    made = {"data set": data.made, "centroids": table_made, "metrics": _metrics_manifest(metrics)}
+    inputs = _Inputs(
+        data=data,
+        guided=drawn[settings.report.guided],
+        baseline=drawn[settings.report.baseline],
+        centroids=table["centroids"],
+        sigmas=table["sigma"],
+        quality=_table(quality, "quality"),
+        denoising=_table(denoising, "denoising"),
+        scatter=_table(scatter, "scatter"),
+        rules=graph.read(rules) if rules else None,
+        made=made | {f"samples {name}": images.made for name, images in drawn.items()},
+        digests={name: artifacts.sha256_file(path) for name, path in files.items()},
+    )
+    artifacts.write_text(out, render(settings, inputs, sections))
+
+
+def render(settings: Params, inputs: _Inputs, sections: Sequence[Section]) -> str:
+    """The page as text; the same inputs give the same text."""
+    environment = jinja2.Environment(
+        loader=jinja2.PackageLoader("featdiff.reporting"),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    style = Markup(environment.loader.get_source(environment, "report.css")[0])  # type: ignore[union-attr]
+    names = _names(settings)
+    frechet = distance_name(settings.evaluation.extractor)
+    guided_model, baseline_model = names.guided_model, names.baseline_model
+    classes = inputs.data.classes
+    shown = grids.shown_labels(len(classes))
+    found = targets.verdicts(inputs.quality, inputs.denoising, inputs.scatter, names, frechet)
+    dots = curves.distances(
+        inputs.quality,
+        {"guided": names.guided, "mixture": names.baseline, "real": names.real},
+        [classes[label] for label in shown],
+        frechet,
+    )
+    return environment.get_template("report.html.j2").render(
+        title=settings.report.title,
+        style=style,
+        summary=_summary(settings, inputs, found),
+        targets=targets.table(found),
+        samples=grids.sample_grids(
+            inputs.data, inputs.guided, inputs.baseline, images=settings.report.images_per_class
+        ),
+        quality=tables.quality(inputs.quality, _sources(settings, names, inputs.quality), classes, frechet),
+        distances=_distance_figure(dots, frechet),
+        psnr=curves.psnr(inputs.denoising, guided_model, baseline_model),
+        psnr_numbers=tables.curve_numbers(_curves(inputs.denoising, guided_model, baseline_model)),
+        scatter=curves.scatter(inputs.scatter, guided_model, baseline_model),
+        embedding=embedding.embedding(inputs.centroids, inputs.sigmas, classes, _thumbnails(inputs.data, shown)),
+        sections=sections,
+        graph=graph.draw(inputs.rules) if inputs.rules else None,
+        settings=yaml.safe_dump(settings.model_dump(mode="json"), sort_keys=False, allow_unicode=True, width=100),
+        artifacts=provenance.artifacts_table(inputs.made, inputs.digests),
+        versions=provenance.versions_table(inputs.made),
+    )
+
+
+def _samples(settings: Sampling, name: str, path: Path) -> ImageArchive:
+    images = archive.read(path, "samples")
+    if images.made.settings != settings.model_dump(mode="json"):
+        raise UserError(
+            f"{path}: was drawn with other settings than samplings.{name}; draw it again, or swap the files"
+        )
+    return images
+
+
+def _metrics_manifest(path: Path) -> Manifest:
+    """The manifest of ``metrics.json``, which stands in a list there."""
+    try:
+        return Manifest.model_validate(json.loads(path.read_text(encoding="utf-8"))["manifest"][0])
+    except FileNotFoundError:
+        raise UserError(f"{path}: no such file; run the rule that makes it") from None
+    except (ValueError, KeyError, IndexError, TypeError) as error:
+        raise UserError(f"{path}: not a metrics file ({error}); delete it and run the pipeline again") from None
+
+
+def _table(path: Path, kind: str) -> pd.DataFrame:
+    try:
+        rows = pd.read_csv(path, dtype={"class": str}, keep_default_na=False, na_values={"spread": [""], "value": [""]})
+    except FileNotFoundError:
+        raise UserError(f"{path}: no such file; run the rule that makes it") from None
+    except (ValueError, UnicodeDecodeError) as error:
+        raise UserError(f"{path}: not a table: {error}") from None
+    missing = [column for column in TABLES[kind] if column not in rows.columns]
+    if missing:
+        raise UserError(f"{path}: not a {kind} table, it has no columns {missing}")
+    return rows
+
+
+def _names(settings: Params) -> targets.Names:
+    models = [settings.samplings[name].model for name in (settings.report.guided, settings.report.baseline)]
+    real = f"real-{settings.models[models[0]].dataset}"
+    return targets.Names(settings.report.guided, settings.report.baseline, real, *models)
+
+
+def _sources(settings: Params, names: targets.Names, quality: pd.DataFrame) -> list[tables.Source]:
+    """The sets of the quality table: guided, mixture, other samplings of the same data, real test images."""
+    dataset = settings.models[names.guided_model].dataset
+    others = [
+        tables.Source(name, name, "")
+        for name, row in settings.samplings.items()
+        if name not in (names.guided, names.baseline) and settings.models[row.model].dataset == dataset
+    ]
+    return [
+        tables.Source(names.guided, "Guided", "guided"),
+        tables.Source(names.baseline, "Mixture", "mixture"),
+        *(source for source in others if (quality["samples"] == source.name).any()),
+        tables.Source(names.real, "Real test", "real"),
+    ]
+
+
+def _curves(denoising: pd.DataFrame, guided: str, baseline: str) -> dict[str, pd.DataFrame]:
+    found = {f"Guided, {label}": curves.mean_over_classes(denoising, guided, t) for t, label, *_ in curves.TARGETS}
+    return found | {"Mixture model": curves.mean_over_classes(denoising, baseline, "none")}
+
+
+def _thumbnails(data: ImageArchive, labels: list[int]) -> dict[int, np.ndarray]:
+    return {label: data.select(split="test", label=label).images[0] for label in labels}
+
+
+def _distance_figure(panels: list[Panel], frechet: str) -> Figure | None:
+    caption = (
+        "<strong>How far from each class?</strong> {}: the distance between the features of a set of images and those of real "
+        "training images of the class. Real test images are the floor. The mixture model's samples are the same for "
+        "every class; a guided model that listens lies well to the left of them."
+    )
+    key = (("guided", "guided samples"), ("mixture", "mixture model's samples"), ("real", "real test images"))
+    return Figure("distances", panels, Markup(caption).format(frechet), key=key) if panels else None
+
+
+def _summary(settings: Params, inputs: _Inputs, found: list[targets.Verdict]) -> dict[str, str]:
+    height, width, channels = inputs.data.images.shape[1:]
+    splits = inputs.data.index["split"].value_counts()
+    measured = [v for v in found if v.holds is not None]
+    row = settings.samplings[settings.report.guided]
+    return {
+        "Images": f"{len(inputs.data.classes)} classes, {width}×{height} {'gray' if channels == 1 else 'colour'}",
+        "Real images": f"{splits.get('train', 0)} for training, {splits.get('test', 0)} for testing",
+        "Sampler": f"{row.sampler.kind}, {int(inputs.guided.index['evaluations'].max())} network evaluations an image",
+        "Targets": f"{sum(v.holds is True for v in measured)} of {len(measured)} hold",
+    }

@@ -1,0 +1,140 @@
+"""Tables of the report: tidy pandas rows become cells; what a measure means and how it was taken stands below."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import pandas as pd
+
+ALL = "all"
+
+
+class Measure(NamedTuple):
+    """How a measure is shown; ``better`` is "low", "high" or "real" (as close to real test images as possible)."""
+
+    title: str
+    better: str
+    digits: int
+    meaning: str
+
+
+MEASURES = {
+    "frechet": Measure("{frechet}", "low", 1, "distance between Gaussians fitted to network features"),
+    "kid": Measure("KID ×1000", "low", 1, "kernel distance of the same features; unbiased, so it may be below zero"),
+    "precision": Measure("Precision", "real", 3, "share of images that lie among real ones"),
+    "recall": Measure("Recall", "real", 3, "share of real images that lie among these"),
+    "density": Measure("Density", "real", 2, "how many real neighbourhoods an image lies in; 1 is expected"),
+    "coverage": Measure("Coverage", "real", 3, "share of real neighbourhoods that hold one of these"),
+    "vendi": Measure("Vendi", "real", 2, "effective number of different images"),
+    "class_accuracy": Measure(
+        "Class accuracy", "high", 3, "share taken for their class by a judge trained on real images"
+    ),
+    "class_share": Measure(
+        "Class share", "real", 3, "share of images without a class that the judge takes for this one"
+    ),
+    "nearest_training": Measure(
+        "Nearest training image", "real", 3, "median pixel distance (root mean square) to the nearest training image"
+    ),
+    "copied_share": Measure(
+        "Copied share", "real", 3, "share nearer to a training image than 5% of test images are; 0.05 is expected"
+    ),
+}
+SCALES = {"kid": 1000.0}
+ARROWS = {"low": "↓", "high": "↑", "real": "≈"}
+
+
+class Cell(NamedTuple):
+    """A cell: its text and, smaller, its spread."""
+
+    text: str
+    spread: str = ""
+    mark: str = ""  # a CSS class
+
+
+class Row(NamedTuple):
+    """A row: its heading, the colour variable of the set it belongs to, and its cells."""
+
+    heading: str
+    colour: str
+    cells: Sequence[Cell]
+
+
+class Group(NamedTuple):
+    """Rows below a common heading (none if empty)."""
+
+    heading: str
+    rows: Sequence[Row]
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table of the page: a caption, headings, groups of rows, and notes below."""
+
+    name: str
+    caption: str
+    columns: Sequence[str]
+    groups: Sequence[Group]
+    notes: Sequence[str] = ()
+    first: str = ""  # heading of the first column
+
+
+class Source(NamedTuple):
+    """A set of images in the quality table: its name there, how the page calls it, its colour variable."""
+
+    name: str
+    title: str
+    colour: str
+
+
+def quality(table: pd.DataFrame, sources: Sequence[Source], classes: Sequence[str], frechet: str) -> Table:
+    """Rows guided, mixture, real (and other samplings) for each class and over all, a column a measure."""
+    shown = table[table["samples"].isin([s.name for s in sources])]
+    measures = [m for m in MEASURES if (shown["measure"] == m).any()]
+    values = {(r["samples"], r["class"], r["measure"]): r for r in shown.to_dict("records")}
+    groups = []
+    for name in (ALL, *classes):
+        rows = [
+            Row(s.title, s.colour, [_cell(values.get((s.name, name, m)), m) for m in measures])
+            for s in sources
+            if any((s.name, name, m) in values for m in measures)
+        ]
+        groups.append(Group("All classes together" if name == ALL else name, rows))
+    titles = {m: MEASURES[m].title.format(frechet=frechet) for m in measures}
+    notes = [f"{titles[m]} {ARROWS[MEASURES[m].better]}: {MEASURES[m].meaning}." for m in measures]
+    notes += [f"Protocol: {text}." for text in shown["protocol"].drop_duplicates()]
+    caption = (
+        "How good and how varied the images are, judged against real training images. The row of real test images is the floor: "
+        "what a perfect model would reach. ↓ lower is better, ↑ higher is better, ≈ best near real test images. "
+        "After ±: standard deviation over repeated draws (KID: over subsets)."
+    )
+    columns = [f"{titles[m]} {ARROWS[MEASURES[m].better]}" for m in measures]
+    return Table("quality", caption, columns, groups, notes, "Images")
+
+
+def curve_numbers(curves: dict[str, pd.DataFrame]) -> Table:
+    """PSNR in numbers: a row a noise level, a column a curve with columns sigma, psnr and error."""
+    sigmas = sorted({sigma for rows in curves.values() for sigma in rows["sigma"]})
+    found = {name: rows.set_index("sigma") for name, rows in curves.items()}
+    rows = [Row(f"{s:g}", "", [_psnr_cell(found[name], s) for name in curves]) for s in sigmas]
+    caption = "PSNR in dB, mean over classes and its standard error over images."
+    return Table("psnr-numbers", caption, list(curves), [Group("", rows)], first="σ")
+
+
+def _psnr_cell(rows: pd.DataFrame, sigma: float) -> Cell:
+    if sigma not in rows.index:
+        return Cell("–")
+    return Cell(f"{rows.loc[sigma, 'psnr']:.2f}", f"± {rows.loc[sigma, 'error']:.2f}")
+
+
+def _cell(row: dict | None, measure: str) -> Cell:
+    if row is None or pd.isna(row["value"]):
+        return Cell("–")
+    digits, scale = MEASURES[measure].digits, SCALES.get(measure, 1.0)
+    spread = "" if pd.isna(row["spread"]) else f"± {scale * row['spread']:.{digits}f}"
+    return Cell(number(scale * row["value"], digits), spread)
+
+
+def number(value: float, digits: int) -> str:
+    """A number with a true minus sign and no negative zero."""
+    text = f"{value:.{digits}f}"
+    return text.lstrip("-") if float(text) == 0 else text.replace("-", "−")

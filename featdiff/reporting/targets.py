@@ -1,0 +1,128 @@
+"""What a run should show, checked against its tables: the guided model must be guided, better than the mixture, and varied."""
+
+from collections.abc import Callable, Iterator, Mapping
+from typing import NamedTuple
+
+import pandas as pd
+
+from featdiff.reporting.curves import gain
+from featdiff.reporting.tables import Cell, Group, Row, Table
+
+ACCURACY = 0.95  # of the samples of each class, taken for their class by the judge
+JUDGE = 0.97  # of real test images of each class, taken for their class by the judge
+FRECHET = 0.5  # guided over mixture distance to each class, at most
+DIVERSITY = 0.15  # largest relative difference of recall and Vendi score to real test images
+
+
+class Verdict(NamedTuple):
+    """One target: what is asked, what was measured, and whether it holds (None: not measured)."""
+
+    asked: str
+    measured: str
+    holds: bool | None
+
+
+class Names(NamedTuple):
+    """What the sets of images and the models are called in the tables."""
+
+    guided: str
+    baseline: str
+    real: str
+    guided_model: str
+    baseline_model: str
+
+
+def verdicts(
+    quality: pd.DataFrame, denoising: pd.DataFrame, scatter: pd.DataFrame, names: Names, frechet: str
+) -> list[Verdict]:
+    """All targets, each judged at its worst class or noise level."""
+    values = {
+        (s, m): rows.set_index("class")["value"] for (s, m), rows in quality.groupby(["samples", "measure"], sort=False)
+    }
+    return [
+        _worst(
+            f"Samples are taken for their class by the judge: at least {ACCURACY:.0%} of each class",
+            _classes(values, names.guided, "class_accuracy"),
+            lambda v: v >= ACCURACY,
+            "{:.1%}",
+        ),
+        _worst(
+            f"The judge itself is right on real test images: at least {JUDGE:.0%} of each class",
+            _classes(values, names.real, "class_accuracy"),
+            lambda v: v >= JUDGE,
+            "{:.1%}",
+        ),
+        _worst(
+            "Guided PSNR (right centroid) above the mixture model's at every noise level, mean over classes",
+            _by_sigma(gain(denoising, names.guided_model, "right", names.baseline_model).mean(axis=1)),
+            lambda v: v > 0,
+            "{:+.3f} dB",
+        ),
+        _worst(
+            f"{frechet} of guided samples to each class at most half the mixture samples'",
+            _ratio(_classes(values, names.guided, "frechet"), _classes(values, names.baseline, "frechet")),
+            lambda v: v <= FRECHET,
+            "{:.2f} of the mixture's",
+            worst_is_high=True,
+        ),
+        *_diversity(values, names),
+        _worst(
+            "Features of the guided model separate the classes better than the mixture model's, at every noise level",
+            _by_sigma(_scatter_gain(scatter, names)),
+            lambda v: v > 1,
+            "{:.2f} times the mixture's ratio",
+        ),
+    ]
+
+
+def table(found: list[Verdict]) -> Table:
+    """The verdicts as a table."""
+    words = {True: ("holds", "pass"), False: ("does not hold", "fail"), None: ("not measured", "unknown")}
+    rows = [Row(v.asked, "", [Cell(v.measured), Cell(words[v.holds][0], mark=words[v.holds][1])]) for v in found]
+    caption = "What a run should show, computed from the tables below; each target is judged where it is missed most."
+    return Table("targets", caption, ["Measured, at its worst", "Verdict"], [Group("", rows)], first="Target")
+
+
+def _diversity(values: Mapping[tuple[str, str], pd.Series], names: Names) -> Iterator[Verdict]:
+    for measure, title in (("recall", "Recall"), ("vendi", "Vendi score")):
+        ratio = _ratio(_classes(values, names.guided, measure), _classes(values, names.real, measure))
+        asked = f"{title} of guided samples within {DIVERSITY:.0%} of real test images', each class"
+        worst = ratio.loc[[(ratio - 1).abs().idxmax()]] if len(ratio) else ratio
+        yield _worst(asked, worst, lambda v: abs(v - 1) <= DIVERSITY, "{:.2f} of the real images'")
+
+
+def _worst(
+    asked: str, values: pd.Series, holds: Callable[[float], bool], text: str, *, worst_is_high: bool = False
+) -> Verdict:
+    """Judge ``values`` (by class or noise level) at the one that is hardest on the target."""
+    values = values.dropna()
+    if values.empty:
+        return Verdict(asked, "–", None)
+    where = values.idxmax() if worst_is_high else values.idxmin()
+    value = float(values[where])
+    return Verdict(asked, f"{text.format(value)} ({where})", bool(holds(value)))
+
+
+def _classes(values: Mapping[tuple[str, str], pd.Series], samples: str, measure: str) -> pd.Series:
+    found = values.get((samples, measure), pd.Series(dtype=float))
+    return found[found.index != "all"]
+
+
+def _ratio(above: pd.Series, below: pd.Series) -> pd.Series:
+    ratio = above / below.where(below != 0)
+    return ratio.dropna()
+
+
+def _by_sigma(values: pd.Series) -> pd.Series:
+    return values.set_axis([f"σ = {sigma:g}" for sigma in values.index])
+
+
+def _scatter_gain(scatter: pd.DataFrame, names: Names) -> pd.Series:
+    """Between over within scatter of the whole feature vector, guided over mixture, by noise level."""
+    models = (names.guided_model, names.baseline_model)
+    blocks = set.intersection(*(set(scatter.loc[scatter["model"] == m, "block"]) for m in models))
+    sums = scatter[scatter["block"].isin(blocks)].groupby(["model", "sigma"])[["between", "within"]].sum()
+    ratio = sums["between"] / sums["within"]
+    empty = pd.Series(dtype=float)
+    found = [ratio[m] if m in ratio.index.get_level_values("model") else empty for m in models]
+    return (found[0] / found[1]).dropna()
