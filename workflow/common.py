@@ -50,7 +50,13 @@ class Project:
                 f"params.yaml: datasets.{dataset}.source.path: '{path}' is missing or empty; it should be {what} "
                 "(a relative path starts at the project's root)"
             )
-        return [file.as_posix() for file in files]
+        names = [file.as_posix() for file in files]
+        if braces := [name for name in names if "{" in name or "}" in name]:
+            raise UserError(
+                f"params.yaml: datasets.{dataset}.source.path: '{braces[0]}': Snakemake takes braces for wildcards; "
+                "rename it, or put the folder into a zip, where any name will do"
+            )
+        return names
 
     # --- files --------------------------------------------------------------------------------------------------
 

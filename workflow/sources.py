@@ -75,5 +75,7 @@ def _files(module: str) -> tuple[Path, ...]:
 
 
 def _package_data(folder: Path) -> Iterator[Path]:
+    """Templates and the like in a folder of the package; nothing that tools leave behind."""
     if folder.parts[0] == PACKAGE and len(folder.parts) > 1:
-        yield from (p for p in folder.rglob("*") if p.is_file() and p.suffix not in (".py", ".pyc"))
+        files = (p for p in folder.rglob("*") if p.is_file() and p.suffix != ".py")
+        yield from (p for p in files if not any(part[0] == "." or part == "__pycache__" for part in p.parts))

@@ -19,6 +19,8 @@ rule centroids:
     params:
         settings=project.params.centroids.model_dump_json(),
         sections=["centroids"],
+    message:
+        "Class centroids of {wildcards.model}"
     shell:
         "featdiff centroids --settings {params.settings:q} --data {input.data} --model {input.model}"
         " --out {output.centroids} > {log} 2>&1"
@@ -44,6 +46,8 @@ rule denoise:
         settings=project.params.denoising.model_dump_json(),
         sections=["denoising"],
         centroids=lambda wildcards: options("centroids", project.centroids_of(wildcards.model)),
+    message:
+        "Denoising test images with {wildcards.model}"
     shell:
         "featdiff denoise --settings {params.settings:q} --data {input.data} --model {input.model}"
         " {params.centroids} --name {wildcards.model} --out {output.denoising} > {log} 2>&1"

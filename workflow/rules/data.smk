@@ -17,5 +17,7 @@ rule prepare:
     params:
         settings=lambda wildcards: project.params.datasets[wildcards.dataset].model_dump_json(),
         sections=lambda wildcards: [f"datasets.{wildcards.dataset}"],
+    message:
+        "Preparing data set {wildcards.dataset}"
     shell:
         "featdiff prepare --settings {params.settings:q} --out {output.dataset} > {log} 2>&1"

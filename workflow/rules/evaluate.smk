@@ -18,6 +18,8 @@ rule embed:
     params:
         settings=project.params.evaluation.model_dump_json(),
         sections=["evaluation"],
+    message:
+        "Features of {wildcards.kind}/{wildcards.name}"
     shell:
         "featdiff embed --settings {params.settings:q} --images {input.images} --out {output.features} > {log} 2>&1"
 
@@ -44,6 +46,8 @@ rule evaluate:
         sections=["evaluation"],
         samples=lambda wildcards: options("samples", project.samples_of(wildcards.name)),
         features=lambda wildcards: options("samples-features", project.samples_features_of(wildcards.name)),
+    message:
+        "Evaluating {wildcards.name}"
     shell:
         "featdiff evaluate --settings {params.settings:q} --data {input.data} --data-features {input.data_features}"
         " {params.samples} {params.features} --name {wildcards.name} --out {output.evaluation} > {log} 2>&1"
@@ -69,6 +73,8 @@ rule collect:
     params:
         sections=[],
         denoising=options("denoising", map("=".join, project.denoising().items())),
+    message:
+        "Collecting all measures"
     shell:
         "featdiff collect --out {output.metrics} --quality {output.quality} --denoising-table {output.denoising}"
         " --scatter-table {output.scatter} {params.denoising} {input.evaluations} > {log} 2>&1"

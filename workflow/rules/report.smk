@@ -24,6 +24,8 @@ rule report:
     params:
         settings=project.params.model_dump_json(),
         sections=sorted(project.params.model_fields_set),
+    message:
+        "Writing the report"
     shell:
         "featdiff report --settings {params.settings:q} --metrics {input.metrics} --quality {input.quality}"
         " --denoising-table {input.denoising} --scatter-table {input.scatter} --data {input.data}"

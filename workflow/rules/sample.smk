@@ -21,6 +21,8 @@ rule sample:
         settings=lambda wildcards: project.params.samplings[wildcards.sampling].model_dump_json(),
         sections=lambda wildcards: [f"samplings.{wildcards.sampling}"],
         centroids=lambda wildcards: options("centroids", project.guide_of(wildcards.sampling)),
+    message:
+        "Sampling {wildcards.sampling}, shard {wildcards.shard}"
     shell:
         "featdiff sample --settings {params.settings:q} --model {input.model} {params.centroids}"
         " --shard {wildcards.shard} --out {output.shard} > {log} 2>&1"
@@ -44,5 +46,7 @@ rule gather:
     params:
         settings=lambda wildcards: project.params.samplings[wildcards.sampling].model_dump_json(),
         sections=lambda wildcards: [f"samplings.{wildcards.sampling}"],
+    message:
+        "Gathering the samples of {wildcards.sampling}"
     shell:
         "featdiff gather --out {output.samples} {input.shards} > {log} 2>&1"

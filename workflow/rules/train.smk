@@ -19,6 +19,8 @@ rule train:
         settings=lambda wildcards: project.params.train_spec(wildcards.model).model_dump_json(),
         sections=lambda wildcards: project.train_sections(wildcards.model),
         state=".featdiff/state",
+    message:
+        "Training {wildcards.model}: progress in {log}"
     shell:
         "featdiff train --settings {params.settings:q} --data {input.data} --state {params.state}"
         " --out {output.model} > {log} 2>&1"

@@ -1,0 +1,121 @@
+"""Copies of the project to run, break and change; and one small run of the whole graph that the slow tests share."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+ROOT = Path(__file__).resolve().parents[2]
+PARTS = (
+    "Snakefile",
+    "params.yaml",
+    "dvc.yaml",
+    "workflow",
+    "featdiff",
+    ".dvc/config",
+    ".dvc/.gitignore",
+    ".dvcignore",
+    ".gitignore",
+)
+LOCAL = ("--workflow-profile", "workflow/profiles/local")
+
+
+@dataclass(frozen=True)
+class Project:
+    """A folder with a copy of the project; commands run there with the copy's own package."""
+
+    root: Path
+
+    def run(self, *command: str, ok: bool = True) -> subprocess.CompletedProcess[str]:
+        """Run a program of this Python's environment; ``ok`` says that it must succeed."""
+        programs = Path(sys.executable).parent
+        environment = {**os.environ, "PYTHONPATH": str(self.root), "PATH": f"{programs}:{os.environ['PATH']}"}
+        environment |= {
+            f"GIT_{who}_{what}": "test@example.org" for who in ("AUTHOR", "COMMITTER") for what in ("NAME", "EMAIL")
+        }
+        done = subprocess.run(command, cwd=self.root, env=environment, capture_output=True, text=True, check=False)
+        assert not ok or done.returncode == 0, f"{command}\n{done.stdout}\n{done.stderr}"
+        return done
+
+    def snakemake(self, *arguments: str, ok: bool = True) -> subprocess.CompletedProcess[str]:
+        return self.run("snakemake", *LOCAL, *arguments, ok=ok)
+
+    def stale(self) -> dict[str, int]:
+        """How many jobs of each rule a run would do now."""
+        return jobs(self.snakemake("--dry-run").stdout)
+
+    def dvc_status(self) -> dict[str, Any]:
+        return json.loads(self.run("dvc", "status", "--json").stdout)
+
+    def edit_params(self, change: Any) -> None:
+        """Merge ``change`` into params.yaml, as an overlay would."""
+        path = self.root / "params.yaml"
+        path.write_text(yaml.safe_dump(merged(yaml.safe_load(path.read_text()), change), sort_keys=False))
+
+    def copy(self, to: Path) -> "Project":
+        """The same project elsewhere, files with their times."""
+        shutil.copytree(self.root, to, symlinks=True)
+        return Project(to)
+
+
+def jobs(text: str) -> dict[str, int]:
+    """The table "Job stats" of Snakemake's output, without its totals."""
+    table = text.partition("Job stats:")[2].partition("\n\n")[0]
+    rows = [line.split() for line in table.splitlines()]
+    return {
+        row[0]: int(row[1]) for row in rows if len(row) == 2 and row[1].isdigit() and row[0] not in ("all", "total")
+    }
+
+
+def merged(base: Any, change: Any) -> Any:
+    """``base`` with the keys of ``change`` put over it, level by level."""
+    if not (isinstance(base, dict) and isinstance(change, dict)):
+        return change
+    return {**base, **{key: merged(base.get(key), value) for key, value in change.items()}}
+
+
+@pytest.fixture(scope="session")
+def pristine(tmp_path_factory: pytest.TempPathFactory) -> Project:
+    """The project as it is in the working tree, without results."""
+    root = tmp_path_factory.mktemp("project") / "clone"
+    for part in PARTS:
+        source, target = ROOT / part, root / part
+        target.parent.mkdir(parents=True, exist_ok=True)
+        if source.is_dir():
+            shutil.copytree(source, target, ignore=shutil.ignore_patterns("__pycache__", ".*"))
+        else:
+            shutil.copy2(source, target)
+    return Project(root)
+
+
+@pytest.fixture
+def project(pristine: Project, tmp_path: Path) -> Project:
+    """A copy of the project for one test."""
+    return pristine.copy(tmp_path / "clone")
+
+
+@pytest.fixture(scope="session")
+def small(pristine: Project, tmp_path_factory: pytest.TempPathFactory) -> Project:
+    """The project with the tiny settings as its own, in git, with a DVC store beside it; nothing has run."""
+    project = pristine.copy(tmp_path_factory.mktemp("small") / "clone")
+    project.edit_params(yaml.safe_load((ROOT / "workflow/presets/tiny.yaml").read_text()))
+    project.run("featdiff", "ledger", "write")
+    project.run("git", "init", "--quiet")
+    project.run("git", "add", "--all")
+    project.run("git", "commit", "--quiet", "--message", "start")
+    return project
+
+
+@pytest.fixture(scope="session")
+def finished(small: Project, tmp_path_factory: pytest.TempPathFactory) -> Project:
+    """The small project after a whole run: treat as read-only, or copy it."""
+    project = small.copy(tmp_path_factory.mktemp("finished") / "clone")
+    project.snakemake()
+    return project

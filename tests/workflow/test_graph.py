@@ -1,0 +1,164 @@
+"""The graph: the right jobs, complete dependencies, and one clear message for what a user can get wrong."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+from PIL import Image
+
+from featdiff import params
+from workflow.sources import sources
+
+ROOT = Path(__file__).resolve().parents[2]
+COMMANDS = {
+    "prepare": "data",
+    "train": "train",
+    "centroids": "centroids",
+    "denoise": "centroids",
+    "sample": "sample",
+    "gather": "sample",
+    "embed": "evaluate",
+    "evaluate": "evaluate",
+    "collect": "evaluate",
+    "report": "report",
+}
+IMPORTED = """
+import ast, sys
+from pathlib import Path
+root, wanted = Path(sys.argv[1]), sys.argv[2:]
+functions = {f.name: f for f in ast.parse((root / "featdiff/cli.py").read_text()).body if isinstance(f, ast.FunctionDef)}
+for name in wanted:
+    for module in [m for m in sys.modules if m.partition(".")[0] == "featdiff"]:
+        del sys.modules[module]
+    import featdiff.cli
+    for node in ast.walk(functions[name]):
+        if isinstance(node, (ast.Import, ast.ImportFrom)):
+            exec(compile(ast.Module([node], []), "cli", "exec"))
+    files = [m.__file__ for n, m in sys.modules.items() if n.partition(".")[0] == "featdiff" and m.__file__]
+    print(name, *sorted(Path(f).relative_to(root).as_posix() for f in files))
+"""
+
+
+def test_schema_file_is_the_one_that_the_settings_generate():
+    path = ROOT / "workflow/schemas/params.schema.json"
+    assert path.read_text() == params.schema(), f"out of date; mend with: featdiff schema > {path.relative_to(ROOT)}"
+
+
+def test_a_dry_run_lists_exactly_the_jobs_that_the_rows_call_for(project):
+    rows = params.load(ROOT / "params.yaml")
+    feature = [name for name, model in rows.models.items() if model.condition == "feature"]
+    datasets = {model.dataset for model in rows.models.values()}
+    expected = {
+        "prepare": len(datasets),
+        "train": len(rows.models),
+        "centroids": len(feature),
+        "denoise": len(rows.models),
+        "sample": sum(sampling.shards for sampling in rows.samplings.values()),
+        "gather": len(rows.samplings),
+        "embed": len(rows.samplings) + len(datasets),
+        "evaluate": len(rows.samplings) + len(datasets),
+        "collect": 1,
+        "report": 1,
+    }
+    assert {rule: count for rule, count in project.stale().items() if rule in expected} == expected
+
+
+def test_the_graph_is_built_without_torch():
+    code = "import sys, workflow.common, workflow.sources; sys.exit('torch' in sys.modules or 'numpy' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=False).returncode == 0
+
+
+def test_each_command_declares_every_module_that_python_really_imports_for_it():
+    done = subprocess.run(
+        [sys.executable, "-c", IMPORTED, str(ROOT), *COMMANDS], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    for line in done.stdout.splitlines():
+        command, *files = line.split()
+        missing = set(files) - set(sources(command, f"{COMMANDS[command]}.smk"))
+        assert not missing, f"featdiff {command} imports {missing}, which its rule does not depend on"
+
+
+def test_a_rule_depends_on_what_it_uses_and_not_on_the_rest():
+    train = sources("train", "train.smk")
+    assert {"featdiff/training/loop.py", "featdiff/networks/unet.py", "workflow/rules/train.smk"} <= set(train)
+    assert not [path for path in train if path.startswith(("featdiff/reporting", "featdiff/evaluation"))]
+    assert "featdiff/reporting/templates/report.css" in sources("report", "report.smk")
+    assert "featdiff/ledger.py" not in {
+        path for name, file in COMMANDS.items() for path in sources(name, f"{file}.smk")
+    }
+
+
+def test_every_rule_declares_its_settings_sections_code_and_log():
+    for path in (ROOT / "workflow/rules").glob("*.smk"):
+        text = path.read_text()
+        rules = text.count("\nrule ")
+        for needed in ("sections=", "code=", "    log:", "    benchmark:", "mem_mb=by_attempt", "runtime="):
+            assert text.count(needed) >= rules, f"{path.name}: a rule without {needed}"
+
+
+def test_lint_finds_nothing(project):
+    assert "good condition" in project.run("snakemake", "--lint").stderr
+
+
+@pytest.mark.parametrize("profile", ["local", "gpu", "tiny", "slurm"])
+def test_each_profile_plans_the_whole_graph(project, profile):
+    done = project.run("snakemake", "--workflow-profile", f"workflow/profiles/{profile}", "--dry-run")
+    assert "Writing the report" in done.stdout + done.stderr
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"evaluation": {"neighbors": 5}}, ["evaluation.neighbors", "not permitted"]),
+        ({"samplings": {"guided": {"images": 0}}}, ["samplings.guided.images", "greater than or equal to 1", "got 0"]),
+        ({"models": {"guided": {"dataset": "stones"}}}, ["models.guided.dataset", "stones", "textures"]),
+        ({"datasets": {"../x": {}}}, ["datasets", "../x"]),
+        ({"samplings": {"real-textures": {"model": "mixture", "guidance": {"kind": "none"}, "sampler": {"kind": "ddim"}, "images": 8}}}, ["real-textures", "choose another"]),
+        ({"datasets": {"textures": {"source": {"kind": "zip", "name": None, "path": "mine.zip"}}}}, ["datasets.textures.source"]),
+    ],
+)  # fmt: skip
+def test_a_bad_setting_ends_with_one_message_that_names_it(project, change, words):
+    project.edit_params(change)
+    done = project.snakemake("--dry-run", ok=False)
+    assert done.returncode == 2
+    assert "Traceback" not in done.stderr
+    assert all(word in done.stderr for word in words), done.stderr
+
+
+def test_missing_images_are_named_before_anything_runs(project):
+    project.edit_params({"datasets": {"textures": {"source": {"kind": "folder", "path": "my images"}}}})
+    text = (project.root / "params.yaml").read_text().replace("      name: skimage-textures\n", "")
+    (project.root / "params.yaml").write_text(text)
+    done = project.snakemake("--dry-run", ok=False)
+    assert done.returncode == 2
+    assert "datasets.textures.source.path: 'my images' is missing or empty" in done.stderr
+
+
+NASTY = ["plain", "a b'c", '$(touch pwned) "q"', "süß;touch pwned&", "x" * 200]
+
+
+def test_class_names_and_raw_files_with_any_characters_never_reach_a_shell(project):
+    folder = project.root / "raw images"
+    for number, name in enumerate(NASTY):
+        (folder / name).mkdir(parents=True)
+        for index in range(4):
+            Image.new("L", (16, 16), 40 * number + 8 * index).save(folder / name / f"{name} {index}.png")
+    rows = yaml.safe_load((project.root / "params.yaml").read_text())
+    rows["datasets"]["textures"] = {
+        "source": {"kind": "folder", "path": "raw images"},
+        "layout": {"kind": "crop", "size": 16},
+        "test_fraction": 0.5,
+    }
+    (project.root / "params.yaml").write_text(yaml.safe_dump(rows))
+    project.snakemake("--", "results/data/textures/dataset.zip")
+    assert not list(project.root.rglob("pwned*"))
+    made = project.run("unzip", "-p", "results/data/textures/dataset.zip", "index.csv").stdout
+    assert all(name.split('"')[0] in made for name in NASTY)
+    assert "prepare" not in project.stale()
+    (folder / "plain").rename(folder / "{wildcard}")
+    assert "takes braces for wildcards" in project.snakemake("--dry-run", ok=False).stderr
+    (folder / "{wildcard}").rename(folder / "plain")
+    Image.new("L", (16, 16), 7).save(folder / "plain" / "one more.png")
+    assert project.stale()["prepare"] == 1
