@@ -5,7 +5,7 @@ import pandas as pd
 from markupsafe import Markup
 from matplotlib.axes import Axes
 
-from featdiff.reporting.drawing import FAINT, GUIDED, MIXTURE, REAL, Figure, Panel, log_axis, panel
+from featdiff.reporting.drawing import FAINT, GUIDED, MIXTURE, REAL, Figure, Panel, log_axis, panel, short
 
 NOISE = "noise level σ (pixels in 0 to 1)"
 COLOURS = {"guided": GUIDED, "mixture": MIXTURE, "real": REAL}
@@ -20,44 +20,50 @@ def mean_over_classes(denoising: pd.DataFrame, model: str, target: str) -> pd.Da
     return pd.DataFrame({"psnr": groups["psnr"].mean(), "error": error}).reset_index()
 
 
-def gain(denoising: pd.DataFrame, guided: str, target: str, baseline: str) -> pd.DataFrame:
-    """PSNR of the guided model less the mixture's, by noise level (rows) and class (columns), in decibel."""
-    table = {}
-    for name, model, kind in (("guided", guided, target), ("mixture", baseline, "none")):
-        rows = denoising[(denoising["model"] == model) & (denoising["target"] == kind)]
-        table[name] = rows.pivot_table(index="sigma", columns="class", values="psnr")
-    return (table["guided"] - table["mixture"]).dropna(how="all")
+def psnr_of(denoising: pd.DataFrame, model: str, target: str) -> pd.DataFrame:
+    """PSNR of one model and target by noise level (rows) and class (columns)."""
+    rows = denoising[(denoising["model"] == model) & (denoising["target"] == target)]
+    return rows.pivot_table(index="sigma", columns="class", values="psnr")
 
 
 def psnr(denoising: pd.DataFrame, guided: str, baseline: str) -> Figure:
     """PSNR of both models, and the difference, which is too small to be seen in the first panel."""
     parts: list[Panel] = []
     alt = "PSNR against noise level: guided model with right, wrong and no centroid, and the mixture model"
-    with panel("psnr", alt, parts) as axes:
+    with panel("psnr", alt, parts, width=390) as axes:
         for target, label, line, mark in TARGETS:
             _banded(axes, mean_over_classes(denoising, guided, target), GUIDED, line, mark, f"guided, {label}")
         _banded(axes, mean_over_classes(denoising, baseline, "none"), MIXTURE, "-", "D", "mixture model")
         _noise_axis(axes, denoising["sigma"])
         axes.set(title="Denoising quality", ylabel="PSNR (dB), higher is better")
         axes.legend()
-    with panel("psnr-gain", "PSNR of the guided model less that of the mixture model", parts) as axes:
+    with panel("psnr-gain", "PSNR of the guided model less that of the mixture model", parts, width=390) as axes:
         axes.axhline(0, color=MIXTURE, linewidth=2)
         for target, label, line, mark in TARGETS:
-            _gain(axes, gain(denoising, guided, target, baseline), line, mark, f"guided, {label}")
+            if target != "wrong":
+                difference = psnr_of(denoising, guided, target) - psnr_of(denoising, baseline, "none")
+                _with_range(axes, difference, line, mark, f"guided, {label}")
         _noise_axis(axes, denoising["sigma"])
-        axes.set(title="Difference to the mixture model", ylabel="PSNR gained (dB)")
+        axes.set(title="Gained over the mixture model", ylabel="PSNR difference (dB)")
         axes.legend()
+    with panel("psnr-wrong", "PSNR with the right centroid less PSNR with a wrong one", parts, width=390) as axes:
+        axes.axhline(0, color=FAINT, linewidth=2)
+        difference = psnr_of(denoising, guided, "right") - psnr_of(denoising, guided, "wrong")
+        _with_range(axes, difference, "-", "o", "right less wrong")
+        _noise_axis(axes, denoising["sigma"])
+        axes.set(title="Lost by a wrong centroid", ylabel="PSNR difference (dB)")
     caption = (
         "<strong>Does knowing the class help to remove noise?</strong> Real test images with noise added are cleaned by "
         "the network, and the result is compared with the clean image: PSNR is −10 log<sub>10</sub> of the mean squared "
         "error, so 3 dB is half the error. The guided model is told the class by its mean feature vector (right centroid), "
-        "told another class (wrong: the next in the list), or told nothing. The mixture model is the same network trained without "
-        "features. Left: means over classes; bands are two standard errors over the images on either side, and mostly "
-        "show that some images are harder than others. Right: the same less the mixture model on the same images and noise; "
-        "bands reach from the class that gains least to the one that gains most. Above zero the guided model is "
-        "better; a gap between right and wrong shows that it listens."
+        "told another class (wrong: the next in the list), or told nothing. The mixture model is the same network trained "
+        "without features. First panel: means over classes; bands are two standard errors over the images on either side, "
+        "and mostly show that some images are harder than others. As these curves nearly touch, the second panel shows the guided "
+        "model less the mixture model on the same images and noise: above the line the guided model is better. Third panel: what "
+        "a wrong centroid costs; if it were zero, the network would not listen. Bands in the second and third reach from the "
+        "class with the least to the class with the most."
     )
-    return Figure("psnr", parts, Markup(caption))
+    return Figure("psnr", parts, Markup(caption), narrow=True)
 
 
 def scatter(table: pd.DataFrame, guided: str, baseline: str) -> Figure:
@@ -86,30 +92,40 @@ def scatter(table: pd.DataFrame, guided: str, baseline: str) -> Figure:
     return Figure("scatter", parts, Markup(caption), key=key, narrow=True)
 
 
-def distances(quality: pd.DataFrame, names: dict[str, str], classes: list[str], title: str) -> list[Panel]:
-    """The Frechet distance of each class as dots on a logarithmic line: guided, mixture and real test images.
+def dots(quality: pd.DataFrame, names: dict[str, str], classes: list[str], frechet: str) -> list[Panel]:
+    """Distance, recall and Vendi score of each class as dots: guided, mixture and real test images.
 
-    ``names`` maps the colours' names (guided, mixture, real) to the names of the sets in ``quality``.
+    ``names`` maps the names of colours (guided, mixture, real) to the sets in ``quality``.
     """
     parts: list[Panel] = []
-    rows = quality[(quality["measure"] == "frechet") & quality["class"].isin(classes)]
-    if rows.empty:
-        return parts
-    places = {name: -i for i, name in enumerate(classes)}
-    alt = f"{title} of guided samples, mixture samples and real test images to the real training images of each class"
-    with panel("frechet", alt, parts, height=110 + 26 * len(classes)) as axes:
-        for kind, mark in (("mixture", "D"), ("guided", "o"), ("real", "|")):
-            found = rows[rows["samples"] == names[kind]]
-            style = {"color": COLOURS[kind], "marker": mark, "markersize": 9 if kind != "real" else 16}
-            axes.errorbar(
-                found["value"], [places[c] for c in found["class"]], xerr=found["spread"].fillna(0), fmt=" ", **style
-            )
-        axes.set_xscale("log")
-        axes.set_yticks(list(places.values()), list(places))
-        axes.set(xlabel=f"{title} (log scale), lower is better", ylim=(0.6 - len(classes), 0.4))
-        axes.grid(axis="x", visible=False)
-        _few_ticks(axes, rows["value"])
+    titles = {"frechet": f"{frechet}, lower is better", "recall": "Recall", "vendi": "Vendi score"}
+    for measure, title in titles.items():
+        rows = quality[(quality["measure"] == measure) & quality["class"].isin(classes)]
+        if rows.empty:
+            continue
+        alt = f"{title} of guided samples, mixture samples and real test images, for each class"
+        with panel(f"dots-{measure}", alt, parts, width=360, height=100 + 30 * len(classes)) as axes:
+            _dots(axes, rows, names, classes)
+            axes.set(title=title, ylim=(0.5 - len(classes), 0.5))
+            if measure == "frechet":
+                axes.set_xscale("log")
+                _few_ticks(axes, rows["value"])
+            else:
+                axes.set_xlim(0, 1.08 * float((rows["value"] + rows["spread"].fillna(0)).max()))
     return parts
+
+
+def _dots(axes: Axes, rows: pd.DataFrame, names: dict[str, str], classes: list[str]) -> None:
+    places = {name: -i for i, name in enumerate(classes)}
+    for kind, mark, shift in (("mixture", "D", -0.18), ("guided", "o", 0), ("real", "s", 0.18)):
+        found = rows[rows["samples"] == names[kind]]
+        y = [places[c] + shift for c in found["class"]]
+        spread, colour = found["spread"].fillna(0), COLOURS[kind]
+        axes.errorbar(found["value"], y, xerr=spread, fmt=" ", color=colour, marker=mark, markersize=8)
+    axes.set_yticks(list(places.values()), [short(name) for name in places])
+    axes.grid(axis="y", visible=False)
+    for name in classes[1:]:
+        axes.axhline(places[name] + 0.5, color=FAINT, linewidth=0.6)
 
 
 def _few_ticks(axes: Axes, values: pd.Series) -> None:
@@ -128,7 +144,8 @@ def _banded(axes: Axes, rows: pd.DataFrame, colour: str, line: str, mark: str, l
     axes.fill_between(rows["sigma"], low, high, color=colour, alpha=0.12, linewidth=0)
 
 
-def _gain(axes: Axes, table: pd.DataFrame, line: str, mark: str, label: str) -> None:
+def _with_range(axes: Axes, table: pd.DataFrame, line: str, mark: str, label: str) -> None:
+    table = table.dropna(how="all")
     if table.empty:
         return
     axes.plot(table.index, table.mean(axis=1), line, color=GUIDED, marker=mark, label=label)

@@ -80,7 +80,8 @@ class Figure:
 @contextmanager
 def panel(name: str, alt: str, parts: list[Panel], *, width: int = WIDTH, height: int = HEIGHT) -> Iterator[Axes]:
     """Draw on the axes that are yielded; the panel is then appended to ``parts``."""
-    with matplotlib.rc_context({**STYLE, "svg.hashsalt": name}):
+    style: Any = {**STYLE, "svg.hashsalt": name}
+    with matplotlib.rc_context(style):
         canvas = Canvas(figsize=(width / 72, height / 72), layout="constrained")
         axes = canvas.add_subplot()
         yield axes
@@ -127,3 +128,8 @@ def picture(pixels: np.ndarray, alt: str, *, scale: int) -> Markup:
     height, width = (scale * n for n in pixels.shape[:2])
     template = '<img class="pixels" src="{}" width="{}" height="{}" alt="{}">'
     return Markup(template).format(png_uri(pixels), width, height, alt)
+
+
+def short(name: str, length: int = 18) -> str:
+    """A class name that fits into a figure."""
+    return name if len(name) <= length else name[: length - 1] + "…"

@@ -6,11 +6,13 @@ import numpy as np
 from markupsafe import Markup
 from matplotlib.axes import Axes
 
-from featdiff.reporting.drawing import FAINT, GUIDED, INK, LINES, Figure, Panel, log_axis, panel
+from featdiff.reporting.drawing import FAINT, GUIDED, INK, LINES, Figure, Panel, log_axis, panel, short
 
-MAPS = 4  # noise levels that have a map
+MAPS = 5  # noise levels that have a map
 PAIRS = 6  # pairs of classes that have a line of their own
-HALF = 0.12  # half the side of a thumbnail, as a share of the map
+HALF = 0.1  # half the side of a thumbnail, as a share of the map
+ROUNDS = 200
+HEIGHT = 250
 
 
 def classical_mds(points: np.ndarray) -> tuple[np.ndarray, float]:
@@ -56,42 +58,66 @@ def embedding(
     inner = np.linspace(0, len(sigmas) - 1, MAPS + 2).round().astype(int)[1:-1]
     levels = sorted(set(inner.tolist()))
     kept = []
+    distances = pair_distances(values)
     for level, (flat, share) in zip(levels, maps(values, levels), strict=True):
         sigma = f"{sigmas[level]:.2g}"
-        with panel(f"map-{level}", f"Map of the class centroids at noise level {sigma}", parts, height=380) as axes:
-            _map(axes, flat, classes, thumbnails, f"σ = {sigma}")
+        alt = f"Map of the class centroids at noise level {sigma}"
+        with panel(f"map-{level}", alt, parts, width=360, height=HEIGHT) as axes:
+            _map(axes, flat, classes, thumbnails, f"σ = {sigma}, largest distance {distances[:, level].max():.2g}")
         kept.append(share)
-    distances = pair_distances(values)
-    with panel("centroid-distances", "Distances between class centroids against noise level", parts) as axes:
+    alt = "Distances between class centroids against noise level"
+    with panel("centroid-distances", alt, parts, width=360, height=HEIGHT) as axes:
         _distances(axes, distances, sigmas, classes)
+    amount = "all" if min(kept) > 0.995 else f"at least {min(kept):.0%}"
     caption = (
-        "<strong>Where the network puts the classes.</strong> A class is told to the network as a centroid: the mean feature "
-        "vector of its training images ({dimension} numbers), at each noise level. The maps show the {count} centroids at some noise "
-        "levels, flattened so that distances between them are kept as well as a plane can ({kept:.0%} of their variance at "
-        "least); each map has its own scale, and directions mean nothing. Pictures are real patches of the class. The "
-        "last panel has the distances themselves: at high noise classes cannot be told apart and come together."
+        "<strong>Where the network puts the classes.</strong> A class is told to the network as a centroid: the mean "
+        "feature vector of its training images ({dimension} numbers), at each noise level. The maps show the {count} centroids "
+        "at some noise levels (dots), flattened so that distances between them are kept as well as a plane can ({share} of "
+        "their variance); each map has its own scale, and directions mean nothing. Pictures are real patches of the class, "
+        "moved aside where they would cover each other. The last panel has the distances themselves: where they shrink towards "
+        "high noise, the classes can no longer be told apart."
     )
-    text = Markup(caption).format(dimension=values.shape[2], count=len(classes), kept=min(kept))
+    text = Markup(caption).format(dimension=values.shape[2], count=len(classes), share=amount)
     return Figure("embedding", parts, text, narrow=True)
 
 
 def _map(axes: Axes, flat: np.ndarray, classes: list[str], thumbnails: dict[int, np.ndarray], title: str) -> None:
-    reach = float(np.abs(flat).max()) or 1.0
-    half = 1.6 * reach * HALF
-    for label, (x, y) in enumerate(flat):
-        if label not in thumbnails:
-            axes.plot(x, y, "o", color=GUIDED, markersize=4)
-            continue
+    half = HALF * (float(np.ptp(flat, axis=0).max()) or 1.0)
+    axes.plot(*flat.T, "o", color=GUIDED, markersize=5, zorder=5)
+    shown = sorted(thumbnails)
+    for label, (x, y) in zip(shown, apart(flat[shown], half), strict=True):
         image = thumbnails[label]
         pixels = image if image.shape[-1] == 3 else np.repeat(image, 3, axis=-1)
+        axes.plot([flat[label, 0], x], [flat[label, 1], y], color=FAINT, linewidth=1, zorder=2)
         axes.imshow(pixels, extent=(x - half, x + half, y - half, y + half), interpolation="none", zorder=3)
-        axes.text(x, y - 1.25 * half, short(classes[label]), ha="center", va="top", color=INK, zorder=4)
-    edge = reach * 1.15 + 1.4 * half
-    axes.set(xlim=(-edge, edge), ylim=(-edge - half / 2, edge - half / 2), aspect="equal", title=title)
+        axes.text(x, y - 1.15 * half, short(classes[label]), ha="center", va="top", color=INK, zorder=4)
+    axes.set(title=title)
+    axes.set_aspect("equal", adjustable="datalim")
+    axes.margins(0.1)
+    axes.relim()
+    axes.autoscale_view()
     axes.set_xticks([])
     axes.set_yticks([])
     for side in axes.spines.values():
         side.set(visible=True, color=FAINT)
+
+
+def apart(places: np.ndarray, half: float) -> np.ndarray:
+    """Places (N, 2) of thumbnails (half their width given, the name below), moved until none covers another."""
+    room = half * np.array([2.3, 3.2])
+    moved = places + np.array([0, 2.1 * half])
+    for _ in range(ROUNDS):
+        difference = moved[:, None] - moved[None]  # (N, N, 2)
+        lacking = room - np.abs(difference)
+        covering = (lacking > 0).all(-1) & ~np.eye(len(moved), dtype=bool)
+        if not covering.any():
+            break
+        axis = lacking.argmin(-1)  # the shorter way out
+        first = np.arange(len(moved))[:, None] < np.arange(len(moved))
+        for k in (0, 1):
+            sign = np.where(difference[..., k] == 0, np.where(first, 1, -1), np.sign(difference[..., k]))
+            moved[:, k] += (np.where(covering & (axis == k), lacking[..., k], 0) * sign).sum(1) / 2
+    return moved
 
 
 def _distances(axes: Axes, distances: np.ndarray, sigmas: np.ndarray, classes: list[str]) -> None:
@@ -110,8 +136,3 @@ def _distances(axes: Axes, distances: np.ndarray, sigmas: np.ndarray, classes: l
     log_axis(axes.xaxis)
     axes.set(title="Distance between centroids", xlabel="noise level σ", ylabel="Euclidean distance")
     axes.legend()
-
-
-def short(name: str, length: int = 18) -> str:
-    """A class name that fits below a thumbnail."""
-    return name if len(name) <= length else name[: length - 1] + "…"

@@ -98,7 +98,7 @@ def write_report(
 def render(settings: Params, inputs: _Inputs, sections: Sequence[Section]) -> str:
     """The page as text; the same inputs give the same text."""
     environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("featdiff.reporting"),
+        loader=jinja2.PackageLoader("featdiff.reporting", "."),
         autoescape=True,
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,
@@ -110,14 +110,16 @@ def render(settings: Params, inputs: _Inputs, sections: Sequence[Section]) -> st
     guided_model, baseline_model = names.guided_model, names.baseline_model
     classes = inputs.data.classes
     shown = grids.shown_labels(len(classes))
+    few = len(shown) == len(classes)
+    sources = _sources(settings, names, inputs.quality)
     found = targets.verdicts(inputs.quality, inputs.denoising, inputs.scatter, names, frechet)
-    dots = curves.distances(
+    dots = curves.dots(
         inputs.quality,
         {"guided": names.guided, "mixture": names.baseline, "real": names.real},
         [classes[label] for label in shown],
         frechet,
     )
-    return environment.get_template("report.html.j2").render(
+    return environment.get_template("report.html").render(
         title=settings.report.title,
         style=style,
         summary=_summary(settings, inputs, found),
@@ -125,8 +127,11 @@ def render(settings: Params, inputs: _Inputs, sections: Sequence[Section]) -> st
         samples=grids.sample_grids(
             inputs.data, inputs.guided, inputs.baseline, images=settings.report.images_per_class
         ),
-        quality=tables.quality(inputs.quality, _sources(settings, names, inputs.quality), classes, frechet),
-        distances=_distance_figure(dots, frechet),
+        quality=tables.quality(inputs.quality, sources, classes if few else [], frechet),
+        quality_classes=None
+        if few
+        else tables.quality(inputs.quality, sources, classes, frechet, name="quality-classes"),
+        dots=_dots_figure(dots, frechet),
         psnr=curves.psnr(inputs.denoising, guided_model, baseline_model),
         psnr_numbers=tables.curve_numbers(_curves(inputs.denoising, guided_model, baseline_model)),
         scatter=curves.scatter(inputs.scatter, guided_model, baseline_model),
@@ -202,14 +207,16 @@ def _thumbnails(data: ImageArchive, labels: list[int]) -> dict[int, np.ndarray]:
     return {label: data.select(split="test", label=label).images[0] for label in labels}
 
 
-def _distance_figure(panels: list[Panel], frechet: str) -> Figure | None:
+def _dots_figure(panels: list[Panel], frechet: str) -> Figure | None:
     caption = (
-        "<strong>How far from each class?</strong> {}: the distance between the features of a set of images and those of real "
-        "training images of the class. Real test images are the floor. The mixture model's samples are the same for "
-        "every class; a guided model that listens lies well to the left of them."
+        "<strong>How close to each class, and how varied?</strong> {}: how far the features of a set of images lie from those of "
+        "real training images of the class (logarithmic axis). Real test images are the floor. The mixture model's samples are the same for "
+        "every class; a guided model that listens lies well to the left of them. Recall is the share of real images that lie among "
+        "the set's; the Vendi score is the effective number of different images. Both judge variety and are best "
+        "where real test images are. Bars: standard deviation over repeated draws."
     )
     key = (("guided", "guided samples"), ("mixture", "mixture model's samples"), ("real", "real test images"))
-    return Figure("distances", panels, Markup(caption).format(frechet), key=key) if panels else None
+    return Figure("dots", panels, Markup(caption).format(frechet), key=key, narrow=True) if panels else None
 
 
 def _summary(settings: Params, inputs: _Inputs, found: list[targets.Verdict]) -> dict[str, str]:

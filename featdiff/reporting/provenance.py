@@ -6,6 +6,7 @@ from featdiff.artifacts import Manifest
 from featdiff.reporting.tables import Cell, Group, Row, Table
 
 SHORT = 12  # digits of a digest
+INPUTS = 8  # of an artifact that are named
 
 
 def artifacts_table(made: Mapping[str, Manifest], digests: Mapping[str, str]) -> Table:
@@ -18,7 +19,7 @@ def artifacts_table(made: Mapping[str, Manifest], digests: Mapping[str, str]) ->
                 Cell(m.kind),
                 Cell(digests[name][:SHORT], mark="digest"),
                 Cell(m.code[:SHORT], mark="digest"),
-                Cell(", ".join(f"{key} {value[:SHORT]}" for key, value in m.inputs.items()) or "–", mark="inputs"),
+                Cell(_inputs(m) or "–", mark="inputs"),
             ],
         )
         for name, m in made.items()
@@ -26,10 +27,17 @@ def artifacts_table(made: Mapping[str, Manifest], digests: Mapping[str, str]) ->
     notes = [f"First {SHORT} digits of SHA-256. Each artifact carries its full manifest."]
     if len({m.code for m in made.values()}) > 1:
         notes.append(
-            "The artifacts were made by different states of featdiff's source; those were newest when each was made."
+            "The column Source differs: the artifacts were not all made by the same version of featdiff's source code."
         )
     caption = "The artifacts that the report shows. An input's digest is that of the file it was made from."
     return Table("artifacts", caption, ["Kind", "File", "Source", "Inputs"], [Group("", rows)], notes, "Artifact")
+
+
+def _inputs(made: Manifest) -> str:
+    """The first inputs with their digests, and how many more there are (a data set may be made of thousands of files)."""
+    shown = [f"{name} {value[:SHORT]}" for name, value in list(made.inputs.items())[:INPUTS]]
+    rest = len(made.inputs) - len(shown)
+    return ", ".join([*shown, f"and {rest} more"] if rest else shown)
 
 
 def versions_table(made: Mapping[str, Manifest]) -> Table:
@@ -38,5 +46,5 @@ def versions_table(made: Mapping[str, Manifest]) -> Table:
     for m in made.values():
         for name, version in {"featdiff": m.featdiff, **m.libraries}.items():
             found.setdefault(name, set()).add(version)
-    rows = [Row(name, "", [Cell(", ".join(sorted(versions)))]) for name, versions in found.items()]
-    return Table("versions", "Software that made the artifacts.", ["Version"], [Group("", rows)], first="Package")
+    rows = [Row("Version", "", [Cell(", ".join(sorted(versions))) for versions in found.values()])]
+    return Table("versions", "Software that made the artifacts.", list(found), [Group("", rows)], first="Package")

@@ -21,11 +21,11 @@ class Measure(NamedTuple):
 MEASURES = {
     "frechet": Measure("{frechet}", "low", 1, "distance between Gaussians fitted to network features"),
     "kid": Measure("KID ×1000", "low", 1, "kernel distance of the same features; unbiased, so it may be below zero"),
-    "precision": Measure("Precision", "real", 3, "share of images that lie among real ones"),
-    "recall": Measure("Recall", "real", 3, "share of real images that lie among these"),
+    "precision": Measure("Precision", "real", 2, "share of images that lie among real ones"),
+    "recall": Measure("Recall", "real", 2, "share of real images that lie among these"),
     "density": Measure("Density", "real", 2, "how many real neighbourhoods an image lies in; 1 is expected"),
-    "coverage": Measure("Coverage", "real", 3, "share of real neighbourhoods that hold one of these"),
-    "vendi": Measure("Vendi", "real", 2, "effective number of different images"),
+    "coverage": Measure("Coverage", "real", 2, "share of real neighbourhoods that hold one of these"),
+    "vendi": Measure("Vendi", "real", 1, "effective number of different images"),
     "class_accuracy": Measure(
         "Class accuracy", "high", 3, "share taken for their class by a judge trained on real images"
     ),
@@ -33,7 +33,7 @@ MEASURES = {
         "Class share", "real", 3, "share of images without a class that the judge takes for this one"
     ),
     "nearest_training": Measure(
-        "Nearest training image", "real", 3, "median pixel distance (root mean square) to the nearest training image"
+        "Nearest training", "real", 3, "median pixel distance (root mean square) to the nearest training image"
     ),
     "copied_share": Measure(
         "Copied share", "real", 3, "share nearer to a training image than 5% of test images are; 0.05 is expected"
@@ -86,19 +86,21 @@ class Source(NamedTuple):
     colour: str
 
 
-def quality(table: pd.DataFrame, sources: Sequence[Source], classes: Sequence[str], frechet: str) -> Table:
+def quality(
+    table: pd.DataFrame, sources: Sequence[Source], classes: Sequence[str], frechet: str, *, name: str = "quality"
+) -> Table:
     """Rows guided, mixture, real (and other samplings) for each class and over all, a column a measure."""
     shown = table[table["samples"].isin([s.name for s in sources])]
     measures = [m for m in MEASURES if (shown["measure"] == m).any()]
     values = {(r["samples"], r["class"], r["measure"]): r for r in shown.to_dict("records")}
     groups = []
-    for name in (ALL, *classes):
+    for label in (ALL, *classes):
         rows = [
-            Row(s.title, s.colour, [_cell(values.get((s.name, name, m)), m) for m in measures])
+            Row(s.title, s.colour, [_cell(values.get((s.name, label, m)), m) for m in measures])
             for s in sources
-            if any((s.name, name, m) in values for m in measures)
+            if any((s.name, label, m) in values for m in measures)
         ]
-        groups.append(Group("All classes together" if name == ALL else name, rows))
+        groups.append(Group("All classes together" if label == ALL else label, rows))
     titles = {m: MEASURES[m].title.format(frechet=frechet) for m in measures}
     notes = [f"{titles[m]} {ARROWS[MEASURES[m].better]}: {MEASURES[m].meaning}." for m in measures]
     notes += [f"Protocol: {text}." for text in shown["protocol"].drop_duplicates()]
@@ -107,8 +109,8 @@ def quality(table: pd.DataFrame, sources: Sequence[Source], classes: Sequence[st
         "what a perfect model would reach. ↓ lower is better, ↑ higher is better, ≈ best near real test images. "
         "After ±: standard deviation over repeated draws (KID: over subsets)."
     )
-    columns = [f"{titles[m]} {ARROWS[MEASURES[m].better]}" for m in measures]
-    return Table("quality", caption, columns, groups, notes, "Images")
+    columns = [f"{titles[m]}\N{NO-BREAK SPACE}{ARROWS[MEASURES[m].better]}" for m in measures]
+    return Table(name, caption, columns, groups, notes, "Images")
 
 
 def curve_numbers(curves: dict[str, pd.DataFrame]) -> Table:

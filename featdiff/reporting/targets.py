@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 import pandas as pd
 
-from featdiff.reporting.curves import gain
+from featdiff.reporting.curves import psnr_of
 from featdiff.reporting.tables import Cell, Group, Row, Table
 
 ACCURACY = 0.95  # of the samples of each class, taken for their class by the judge
@@ -54,7 +54,7 @@ def verdicts(
         ),
         _worst(
             "Guided PSNR (right centroid) above the mixture model's at every noise level, mean over classes",
-            _by_sigma(gain(denoising, names.guided_model, "right", names.baseline_model).mean(axis=1)),
+            _by_sigma(_psnr_gain(denoising, names)),
             lambda v: v > 0,
             "{:+.3f} dB",
         ),
@@ -77,7 +77,7 @@ def verdicts(
 
 def table(found: list[Verdict]) -> Table:
     """The verdicts as a table."""
-    words = {True: ("holds", "pass"), False: ("does not hold", "fail"), None: ("not measured", "unknown")}
+    words = {True: ("holds", "pass"), False: ("missed", "fail"), None: ("not measured", "unknown")}
     rows = [Row(v.asked, "", [Cell(v.measured), Cell(words[v.holds][0], mark=words[v.holds][1])]) for v in found]
     caption = "What a run should show, computed from the tables below; each target is judged where it is missed most."
     return Table("targets", caption, ["Measured, at its worst", "Verdict"], [Group("", rows)], first="Target")
@@ -100,7 +100,7 @@ def _worst(
         return Verdict(asked, "–", None)
     where = values.idxmax() if worst_is_high else values.idxmin()
     value = float(values[where])
-    return Verdict(asked, f"{text.format(value)} ({where})", bool(holds(value)))
+    return Verdict(asked, f"{text.format(value).replace('-', '−')} ({where})", bool(holds(value)))
 
 
 def _classes(values: Mapping[tuple[str, str], pd.Series], samples: str, measure: str) -> pd.Series:
@@ -115,6 +115,12 @@ def _ratio(above: pd.Series, below: pd.Series) -> pd.Series:
 
 def _by_sigma(values: pd.Series) -> pd.Series:
     return values.set_axis([f"σ = {sigma:g}" for sigma in values.index])
+
+
+def _psnr_gain(denoising: pd.DataFrame, names: Names) -> pd.Series:
+    """PSNR with the right centroid less the mixture model's, mean over classes, by noise level."""
+    right = psnr_of(denoising, names.guided_model, "right")
+    return (right - psnr_of(denoising, names.baseline_model, "none")).mean(axis=1).dropna()
 
 
 def _scatter_gain(scatter: pd.DataFrame, names: Names) -> pd.Series:

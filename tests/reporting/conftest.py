@@ -77,8 +77,8 @@ def make_run(folder: Path, classes: tuple[str, ...], channels: int = 1) -> Artif
             folder / f"{name}.zip", "samples", made, names, ("samples",), random, channels, labels=labels
         )
     arrays = {
-        "centroids": random.normal(size=(len(classes), 6, 10)).astype(np.float32),
-        "sigma": np.geomspace(0.01, 5, 6),
+        "centroids": random.normal(size=(len(classes), 12, 10)).astype(np.float32),
+        "sigma": np.geomspace(0.01, 5, 12),
         "classes": np.array(classes, np.str_),
     }
     artifacts.write_arrays(folder / "centroids.npz", arrays, artifacts.manifest("centroids", {}, {"dataset": data}))

@@ -1,5 +1,7 @@
 """The parts of figures against closed forms: maps keep distances, layouts keep order, grids keep pixels."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -57,6 +59,14 @@ def test_grid_fits_and_keeps_every_image(n, side, channels):
     np.testing.assert_array_equal(sheet[:side, :side, :channels], images[0])
 
 
+@given(st.lists(st.tuples(st.integers(0, 5), st.integers(0, 5)), min_size=1, max_size=6))
+def test_thumbnails_do_not_cover_each_other(places):
+    half = 0.3
+    moved = embedding.apart(np.array(places, float), half)
+    apart = np.abs(moved[:, None] - moved[None]) > 2 * half
+    assert (apart.any(-1) | np.eye(len(moved), dtype=bool)).all()
+
+
 def test_shown_labels_are_all_or_spread_over_all():
     assert grids.shown_labels(3) == [0, 1, 2]
     many = grids.shown_labels(187)
@@ -80,6 +90,13 @@ def test_every_arrow_points_down_and_boxes_do_not_overlap(edges):
         for b in rules:
             assert a == b or depth[a] != depth[b] or abs(place[a][0] - place[b][0]) > graph.BOX_X
     assert min(x for x, _ in place.values()) >= graph.BOX_X / 2
+
+
+def test_graph_of_the_workflow_is_drawn():
+    found = graph.read(Path(__file__).parents[2] / "workflow" / "rulegraph.json")
+    assert {"prepare", "train", "sample", "report"} <= set(found.rules)
+    drawn = graph.draw(found)
+    assert all(f">{rule}</text>" in drawn for rule in found.rules)
 
 
 def test_circle_of_rules_is_refused():
