@@ -67,10 +67,10 @@ def _caption(
     height, width = data.images.shape[1:3]
     few = "" if len(labels) == len(data.classes) else f" {len(labels)} of {len(data.classes)} classes are shown."
     text = (
-        "<strong>Samples beside the real thing.</strong> Each row is a class. Left: the first {images} of {guided} images "
+        "<strong>Samples beside the real thing.</strong> Three grids for each class. First: the first {images} of {guided} images "
         "that the guided model drew when it was asked for this class, by matching the class's mean feature vector. "
-        "Middle: real test images, never seen in training. Right: images of the mixture model, the same network trained "
-        "without features; it cannot be asked for a class, so every row shows the next {images} of its {baseline} images, "
+        "Second: real test images, never seen in training. Third: images of the mixture model, the same network trained "
+        "without features; it cannot be asked for a class, so every class shows the next {images} of its {baseline} images, "
         "whatever they are. Nothing was chosen by eye. Images are {width}x{height} pixels, enlarged without smoothing.{few}"
     )
     per_class = max((int((guided.labels == label).sum()) for label in labels), default=0)
