@@ -21,7 +21,7 @@ class GroupBatches:
 
     def __init__(self, images: np.ndarray, labels: np.ndarray, *, group: int, seed: int, flip: bool):
         self.images = torch.from_numpy(np.moveaxis(images, -1, 1).copy())  # (N, C, H, W)
-        self.labels = torch.from_numpy(labels).long()
+        self.labels = torch.tensor(labels, dtype=torch.long)
         self.classes, self.counts = torch.unique(self.labels, return_counts=True)
         self.group, self.seed, self.flip = group, seed, flip
         if not len(self.classes) or self.classes[0] < 0:
@@ -46,7 +46,7 @@ class GroupBatches:
         """Batch ``k``: images (size, C, H, W) float32 in [0, 1] and labels (size,); ``size`` is a multiple of ``group``."""
         generator = seeds.generator(self.seed, "batch", k)
         rows = self.indices(generator, size)
-        x = self.images[rows]
+        x = self.images.index_select(0, rows)
         if self.flip:
             mirrored = torch.rand(size, generator=generator) < 0.5
             x = torch.where(mirrored[:, None, None, None], x.flip(-1), x)

@@ -89,15 +89,17 @@ def ascent(
     rows = (-1, *[1] * (x.ndim - 1))
     gain = ((1 - beta * step) ** 2 - (1 - step) ** 2) ** 0.5
     sigma = torch.full((len(x),), start, dtype=x.dtype, device=x.device)
+    running = torch.ones_like(sigma, dtype=torch.bool)
+    sample = x
     for _ in range(max_steps):
         residual = x - denoiser(x, sigma, condition)
         estimate = residual.flatten(1).square().mean(1).sqrt()
-        running = estimate >= end
-        sigma = estimate.clamp(min=end, max=start)
+        sample = torch.where(running.view(rows), x - residual, sample)  # an image that has stopped stays as it is
+        running = running & (estimate >= end)
         if not running.any():
-            return x - residual
-        moved = x - step * residual + (gain * sigma).view(rows) * noise().to(x)
-        x = torch.where(running.view(rows), moved, x)
+            return sample
+        sigma = estimate.clamp(min=end, max=start)
+        x = x - step * residual + (gain * sigma).view(rows) * noise().to(x)
     raise UserError(
         f"the ascent did not reach sigma {end} in {max_steps} steps (largest is {sigma.max().item():.3g}): "
         "raise max_steps, step or noise (beta), or raise sigma_end"

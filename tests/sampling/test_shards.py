@@ -1,0 +1,114 @@
+"""Sampling is the same however it is sharded; gathering refuses what does not belong together."""
+
+import numpy as np
+import pytest
+
+from featdiff.data import archive
+from featdiff.errors import UserError
+from featdiff.features import centroids
+from featdiff.params import Centroids, Sampling
+from featdiff.sampling import shards
+from featdiff.sampling.shards import Draw
+
+KINDS = ("ddpm", "ddim", "heun", "dpm++2m", "ascent")
+
+
+def sampling(**changes) -> Sampling:
+    row = {
+        "model": "tiny",
+        "guidance": {"kind": "feature"},
+        "sampler": {"kind": "ddpm", "steps": 6},
+        "images": 5,
+        "sigma_start": 2.0,
+        "sigma_end": 0.05,
+        "batch": 4,
+        "seed": 3,
+    }
+    return Sampling.model_validate({**row, **changes})
+
+
+@pytest.fixture(scope="module")
+def table(tiny_dataset, tiny_checkpoint, tmp_path_factory):
+    path = tmp_path_factory.mktemp("centroids") / "centroids.npz"
+    centroids.extract(Centroids(levels=5, images_per_class=64, draws=2), tiny_dataset, tiny_checkpoint, path)
+    return path
+
+
+def draw(settings, model, table, folder):
+    folder.mkdir(parents=True, exist_ok=True)
+    parts = [folder / f"{k}.zip" for k in range(settings.shards)]
+    for k, part in enumerate(parts):
+        shards.sample_shard(settings, model, table, k, part)
+    shards.gather(parts, folder / "samples.zip")
+    return archive.read(folder / "samples.zip", "samples")
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_image_is_the_same_bit_for_bit_at_any_number_of_shards(kind, tiny_checkpoint, table, tmp_path):
+    options = {} if kind == "ascent" else {"steps": 6}
+    row = sampling(sampler={"kind": kind, **options}, sigma_end=0.3 if kind == "ascent" else 0.05)
+    whole = draw(row, tiny_checkpoint, table, tmp_path / "whole")
+    split = draw(row.model_copy(update={"shards": 3}), tiny_checkpoint, table, tmp_path / "split")
+    assert whole.images.shape == (10, 8, 8, 1)
+    assert np.array_equal(whole.images, split.images)
+    assert whole.index["index"].tolist() == [0, 1, 2, 3, 4] * 2
+    assert len({image.tobytes() for image in whole.images}) == 10
+
+
+def test_the_batch_size_changes_no_pixel_by_more_than_one_gray_level(tiny_checkpoint, table, tmp_path):
+    images = [
+        draw(sampling(batch=size), tiny_checkpoint, table, tmp_path / str(size)).images.astype(int) for size in (1, 4, 16)
+    ]
+    assert np.abs(images[0] - images[1]).max() <= 1 and np.abs(images[0] - images[2]).max() <= 1
+
+
+def test_more_images_leave_the_first_ones_as_they_were(tiny_checkpoint, table, tmp_path):
+    few = draw(sampling(images=2), tiny_checkpoint, table, tmp_path / "few")
+    many = draw(sampling(images=5), tiny_checkpoint, table, tmp_path / "many")
+    kept = (many.index["index"] < 2).to_numpy()
+    assert np.array_equal(few.images, many.images[kept])
+
+
+def test_a_row_tells_how_its_image_was_made(tiny_checkpoint, table, tmp_path):
+    index = draw(sampling(sampler={"kind": "heun", "steps": 6}), tiny_checkpoint, table, tmp_path).index
+    assert index.loc[7, ["path", "class", "label", "index"]].tolist() == ["stripes/000002.png", "stripes", 1, 2]
+    assert set(index["evaluations"]) == {11} and set(index["sampler"]) == {"heun"}
+    assert set(index["seed"]) == {3} and set(index["strength"]) == {1.0}
+
+
+def test_guidance_changes_the_sample_and_the_unconditional_one_has_no_class(tiny_checkpoint, table, tmp_path):
+    free = draw(sampling(guidance={"kind": "none"}), tiny_checkpoint, None, tmp_path / "free")
+    guided = draw(sampling(), tiny_checkpoint, table, tmp_path / "guided")
+    assert free.index["label"].tolist() == [-1] * 5 and free.index["path"][0] == "unconditional/000000.png"
+    one, two = guided.select(label=0).images, guided.select(label=1).images
+    contrast = [np.abs(np.diff(x.astype(float), 2, axis=2)).mean() for x in (one, two)]
+    assert contrast[1] > contrast[0]
+
+
+def test_shards_cover_every_image_once():
+    everything = shards.draws(sampling(images=7), 3)
+    assert everything[8] == Draw(1, 1)
+    for count in (1, 2, 5, 40):
+        parts = [shards.of_shard(everything, k, count) for k in range(count)]
+        assert [d for part in parts for d in part] == everything
+    with pytest.raises(UserError, match="shard 2 does not exist.*0 to 1"):
+        shards.of_shard(everything, 2, 2)
+
+
+def test_a_missing_shard_or_a_stranger_is_refused(tiny_checkpoint, table, tmp_path):
+    row = sampling(shards=2)
+    paths = [tmp_path / f"{k}.zip" for k in range(2)]
+    for k, path in enumerate(paths):
+        shards.sample_shard(row, tiny_checkpoint, table, k, path)
+    with pytest.raises(UserError, match="1 shards hold 5 images"):
+        shards.gather(paths[:1], tmp_path / "samples.zip")
+    stranger = tmp_path / "stranger.zip"
+    shards.sample_shard(row.model_copy(update={"seed": 4}), tiny_checkpoint, table, 1, stranger)
+    with pytest.raises(UserError, match="a shard of another sampling"):
+        shards.gather([paths[0], stranger], tmp_path / "samples.zip")
+    assert not (tmp_path / "samples.zip").exists()
+
+
+def test_feature_guidance_without_centroids_is_refused(tiny_checkpoint, tmp_path):
+    with pytest.raises(UserError, match="give --centroids"):
+        shards.sample_shard(sampling(), tiny_checkpoint, None, 0, tmp_path / "0.zip")
