@@ -93,7 +93,8 @@ class Network(Settings):
         description="Channels of the encoder blocks and, last, of the middle block."
     )
     patch: Annotated[int, Field(ge=1, le=16)] = Field(
-        1, description="Side of the pixel square that is one position of the network (space to depth); the paper's is 1."
+        1,
+        description="Side of the pixel square that is one position of the network (space to depth); the paper's is 1.",
     )
     form: Literal["edm", "residual"] = Field("edm", description="Preconditioned, or the paper's literal residual.")
     noise_embedding: Annotated[int, Field(ge=0)] = Field(64, description="Width of the noise embedding; 0 is blind.")
@@ -165,7 +166,9 @@ class Training(Settings):
     gradient_clip: Positive = Field(1.0, description="Largest norm of the gradient.")
     ema: Annotated[float, Field(ge=0, lt=1)] = Field(0.998, description="Decay of the weight average per step.")
     noise: LogNormalNoise | SquaredUniformNoise = Field(LogNormalNoise(kind="lognormal"), discriminator="kind")
-    partners: Count = Field(1, description="Images of the same class whose mean feature is the target; the paper's is 1.")
+    partners: Count = Field(
+        1, description="Images of the same class whose mean feature is the target; the paper's is 1."
+    )
     partner_noise: Literal["same", "clean"] = Field("same", description="The partners' noise level.")
     partner_gradient: bool = Field(True, description="Let the gradient flow through the partners' features.")
     partner_loss: Annotated[float, Field(ge=0)] = Field(
@@ -312,6 +315,115 @@ class Denoising(Settings):
     seed: Seed = 0
 
 
+# --- the guidance study on exact mixtures ---------------------------------------------------------------------------
+
+Vector = Annotated[tuple[float, ...], Field(min_length=1)]
+Matrix = Annotated[tuple[Vector, ...], Field(min_length=1)]
+Strengths = Annotated[tuple[Annotated[float, Field(ge=0, allow_inf_nan=False)], ...], Field(min_length=1)]
+Paths = Annotated[int, Field(ge=100, description="Paths, or points, a result is averaged over.")]
+
+
+class MixtureLaw(Settings):
+    """A Gaussian mixture; featdiff/mixture checks what it must satisfy."""
+
+    means: Matrix = Field(description="One row a component.")
+    covariance: Matrix | None = Field(None, description="Shared by all components; the identity if neither is given.")
+    covariances: Annotated[tuple[Matrix, ...], Field(min_length=1)] | None = Field(None, description="One a component.")
+    weights: Vector | None = Field(None, description="Summing to one; equal if not given.")
+    classes: tuple[Annotated[int, Field(ge=0)], ...] | None = Field(None, description="The class of each component.")
+
+    @model_validator(mode="after")
+    def _check(self) -> "MixtureLaw":
+        if self.covariance is not None and self.covariances is not None:
+            raise ValueError("give covariance (shared) or covariances (one a component), not both")
+        return self
+
+
+class GuidanceCase(Settings):
+    """Classifier-free guidance to one class of a mixture, by DDIM and DDPM in the Ornstein-Uhlenbeck process."""
+
+    law: MixtureLaw
+    target: Annotated[int, Field(ge=0, description="The class guided to.")] = 0
+    etas: Strengths = Field((0.0, 0.5, 1.0, 2.0, 5.0, 10.0), description="Strengths; 0 is the conditional model.")
+    time: Positive = Field(10.0, description="End of the forward process.")
+    steps: Count = Field(2000, description="Euler steps.")
+    paths: Paths = 20_000
+    neighbours: Count = Field(5, description="k of the nearest-neighbour entropy.")
+    seed: Seed = 0
+
+    @model_validator(mode="after")
+    def _check(self) -> "GuidanceCase":
+        if self.etas[0] != 0 or list(self.etas) != sorted(set(self.etas)):
+            raise ValueError(f"etas must start at 0 (what the others are compared with) and rise, got {self.etas}")
+        return self
+
+
+class SplittingRow(Settings):
+    """Coarse steps of one size, at several strengths."""
+
+    sampler: Literal["ddim", "ddpm"]
+    step: Annotated[float, Field(gt=0, le=1)]
+    etas: Strengths
+
+
+class Splitting(Settings):
+    """The phase shift: three aligned means -mu, 0, mu of unit variance, guided to the centre in coarse steps."""
+
+    mu: Positive = 2.0
+    time: Positive = 10.0
+    rows: tuple[SplittingRow, ...] = (
+        SplittingRow(sampler="ddpm", step=0.1, etas=(5.0, 10.0, 15.0, 20.0)),
+        SplittingRow(sampler="ddpm", step=0.025, etas=(20.0, 40.0, 50.0, 80.0)),
+        SplittingRow(sampler="ddim", step=0.1, etas=(20.0, 60.0, 80.0, 100.0)),
+    )
+    paths: Paths = 4000
+    seed: Seed = 0
+
+
+class Neighbours(Settings):
+    """Results of neighbouring papers, by the package's samplers on exact denoisers."""
+
+    scales: tuple[Annotated[float, Field(gt=0.5)], ...] = Field(
+        (1.0, 1.5, 2.0, 4.0), description="g = 1 + eta of Bradley and Nakkiran's two Gaussians."
+    )
+    gaussian_steps: Annotated[int, Field(ge=2)] = 2000
+    gaussian_paths: Paths = 20_000
+    uniform_etas: Strengths = Field((0.0, 1.0, 3.0, 7.0, 15.0), description="w of Chidambaram's uniform mixture.")
+    uniform_steps: Annotated[int, Field(ge=2)] = 200
+    uniform_paths: Paths = 10_000
+    plane_points: Paths = Field(10_000, description="Samples of each kind of guidance in the plane.")
+    plane_strength: Positive = Field(3.0, description="Guidance strength in the plane; 1 is none.")
+    plane_blurs: tuple[Positive, Positive] = Field(
+        (0.06, 0.1), description="Deviation by which the model, and the weak model of autoguidance, blur the truth."
+    )
+    plane_interval: tuple[Positive, Positive] = Field((0.05, 0.4), description="Noise levels of limited guidance.")
+    seed: Seed = 0
+
+
+class Convergence(Settings):
+    """Every sampler against the exact conditional law of a random mixture with classes."""
+
+    dims: tuple[Count, ...] = (2, 20)
+    components: Annotated[int, Field(ge=2)] = 5
+    steps: Annotated[tuple[Annotated[int, Field(ge=2)], ...], Field(min_length=2)] = (16, 32, 64, 128, 256)
+    points: Paths = 10_000
+    projections: Count = 50
+    redraws: Annotated[int, Field(ge=2, description="Exact sets drawn for the sampling error.")] = 40
+    sigma_start: Positive = 80.0
+    sigma_end: Positive = 0.002
+    time: Positive = Field(6.0, description="End of the Ornstein-Uhlenbeck process for its own samplers.")
+    seed: Seed = 0
+
+
+class MixtureStudy(Settings):
+    """What guidance does, on laws that are known exactly."""
+
+    cases: dict[Name, GuidanceCase] = Field(description="The confidence and entropy studies.")
+    splitting: Splitting = Splitting()
+    neighbours: Neighbours = Neighbours()
+    convergence: Convergence = Convergence()
+
+
 class Report(Settings):
     """What the report shows."""
 
@@ -332,6 +444,7 @@ class Params(Settings):
     samplings: dict[Name, Sampling]
     evaluation: Evaluation = Evaluation()
     denoising: Denoising = Denoising()
+    mixture: MixtureStudy | None = Field(None, description="The guidance study; without it, none is run.")
     report: Report
 
     @model_validator(mode="after")
@@ -346,6 +459,13 @@ class Params(Settings):
                 raise ValueError(
                     f"samplings.{name}: feature guidance needs a model with condition: feature, "
                     f"but models.{sampling.model} has condition: {self.models[sampling.model].condition}"
+                )
+            grid = self.centroids
+            outside = sampling.sigma_start > grid.sigma_max or sampling.sigma_end < grid.sigma_min
+            if sampling.guidance.kind == "feature" and outside:
+                raise ValueError(
+                    f"samplings.{name} goes from sigma {sampling.sigma_start} to {sampling.sigma_end}, beyond the centroids' "
+                    f"grid from {grid.sigma_max} to {grid.sigma_min}: widen centroids.sigma_min and sigma_max"
                 )
         for field in ("guided", "baseline"):
             _need(f"report.{field}", getattr(self.report, field), self.samplings)

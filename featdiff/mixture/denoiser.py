@@ -133,19 +133,31 @@ def affine(mixture: GaussianMixture, process: Process, t: float) -> Affine:
 
 def _clean_by_row(mixture: GaussianMixture, process: Process, x: Tensor, t: Tensor) -> Tensor:
     """Every row its own level, ``x`` (B, m): the formulas of the module's docstring, batched over rows and components."""
-    levels = t.tolist()
-    operators = torch.stack([process.operator(level) for level in levels]).to(mixture.means)
-    sigmas = torch.tensor([process.sigma(level) for level in levels], dtype=torch.float64).to(mixture.means)
-    eye = torch.eye(mixture.dim).to(mixture.means)
-    matrix = operators[:, None, None] * eye if operators.ndim == 1 else operators  # (B, m, d)
-    crossed = matrix[:, None] @ mixture.covariances  # (B, 1 or K, m, d)
-    noise = sigmas[:, None, None, None] ** 2 * torch.eye(matrix.shape[1]).to(mixture.means)
-    factors = torch.linalg.cholesky(crossed @ matrix[:, None].mT + noise)  # (B, 1 or K, m, m)
-    away = x[:, None] - torch.einsum("bmd,kd->bkm", matrix, mixture.means)  # (B, K, m)
+    operators, sigmas = (values.to(mixture.means) for values in process.rows(t.to(mixture.means)))
+    noise = sigmas**2
+    if operators.ndim == 1:
+        return _clean_in_eigenbasis(mixture, operators, noise, x)
+    crossed = operators[:, None] @ mixture.covariances  # (B, 1 or K, m, d)
+    eye = torch.eye(operators.shape[1]).to(mixture.means)
+    factors = torch.linalg.cholesky(crossed @ operators[:, None].mT + noise[:, None, None, None] * eye)
+    away = x[:, None] - torch.einsum("bmd,kd->bkm", operators, mixture.means)  # (B, K, m)
     solved = torch.cholesky_solve(away[..., None], factors.expand(-1, mixture.count, -1, -1))[..., 0]
     log_det = factors.diagonal(dim1=-2, dim2=-1).log().sum(-1)
     posterior = (mixture.log_weights - log_det - (away * solved).sum(-1) / 2).softmax(1)
     each = mixture.means + torch.einsum("bkmd,bkm->bkd", crossed.expand(-1, mixture.count, -1, -1), solved)
+    return torch.einsum("bk,bkd->bd", posterior, each)
+
+
+def _clean_in_eigenbasis(mixture: GaussianMixture, scale: Tensor, noise: Tensor, x: Tensor) -> Tensor:
+    """As :func:`_clean_by_row` for ``C = scale`` (B,): in each component's eigenbasis all is diagonal."""
+    sizes, turns = torch.linalg.eigh(mixture.covariances)  # (1 or K, d), (1 or K, d, d)
+    turns = turns.expand(mixture.count, -1, -1)
+    away = torch.einsum("bkd,kde->bke", x[:, None] - scale[:, None, None] * mixture.means, turns)
+    variance = scale[:, None, None] ** 2 * sizes + noise[:, None, None]  # (B, 1 or K, d)
+    exponent = (away.square() / variance + variance.log()).sum(-1) / 2
+    posterior = (mixture.log_weights - exponent).softmax(1)
+    pulled = away * (scale[:, None, None] * sizes / variance)
+    each = mixture.means + torch.einsum("bke,kde->bkd", pulled, turns)
     return torch.einsum("bk,bkd->bd", posterior, each)
 
 

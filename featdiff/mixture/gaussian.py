@@ -78,10 +78,10 @@ class GaussianMixture:
         if count < 0:
             raise UserError(f"cannot draw {count} points; the number must not be negative")
         source = generator.device if generator is not None else torch.device("cpu")
-        drawn = (
-            torch.multinomial(self.weights.to(source), count, replacement=True, generator=generator) if count else []
-        )
-        components = torch.as_tensor(drawn, dtype=torch.int64, device=self.device)
+        if not count:
+            return self.means[:0], torch.zeros(0, dtype=torch.int64, device=self.device)
+        drawn = torch.multinomial(self.weights.to(source), count, replacement=True, generator=generator)
+        components = drawn.to(self.device)
         normal = torch.randn(count, self.dim, dtype=torch.float64, device=source, generator=generator).to(self.device)
         if self.shared:
             return self.means[components] + normal @ self.factors[0].T, components
@@ -144,11 +144,6 @@ class GaussianMixture:
                 f"points of shape {tuple(x.shape)} do not fit a mixture in {self.dim} dimensions: give (N, d)"
             )
         return (x.to(self.means)[None] - self.means[:, None]).mT  # (K, d, N)
-
-
-def gaussian_entropy(covariance: Tensor) -> float:
-    """Differential entropy of ``N(., covariance)`` in nats: ``log det(2 pi e covariance) / 2``."""
-    return (torch.logdet(covariance) / 2 + covariance.shape[-1] / 2 * math.log(2 * math.pi * math.e)).item()
 
 
 def _tensor(name: str, values: Array) -> Tensor:

@@ -21,6 +21,10 @@ class Process(Protocol):
 
     def sigma(self, t: float) -> float: ...
 
+    def rows(self, t: Tensor) -> tuple[Tensor, Tensor]:
+        """The same for levels ``t`` (B,) at once: operators (B,) or (B, d, d), deviations (B,)."""
+        ...
+
 
 class VarianceExploding:
     """``x_t = x_0 + t n``: the level is the noise's standard deviation, the convention of the package's networks."""
@@ -31,6 +35,9 @@ class VarianceExploding:
     def sigma(self, t: float) -> float:
         return _level(t)
 
+    def rows(self, t: Tensor) -> tuple[Tensor, Tensor]:
+        return torch.ones_like(t), t
+
 
 class OrnsteinUhlenbeck:
     """``dx = -x dt + sqrt(2) dB``: ``x_t = e^-t x_0 + sqrt(1 - e^-2t) n`` (variance preserving)."""
@@ -40,6 +47,9 @@ class OrnsteinUhlenbeck:
 
     def sigma(self, t: float) -> float:
         return math.sqrt(-math.expm1(-2 * _level(t)))
+
+    def rows(self, t: Tensor) -> tuple[Tensor, Tensor]:
+        return torch.exp(-t), torch.expm1(-2 * t).neg().sqrt()
 
 
 class Soft:
@@ -54,6 +64,11 @@ class Soft:
 
     def sigma(self, t: float) -> float:
         return self.sigmas(_level(t))
+
+    def rows(self, t: Tensor) -> tuple[Tensor, Tensor]:
+        levels = t.tolist()
+        sigmas = torch.tensor([self.sigma(level) for level in levels], dtype=torch.float64)
+        return torch.stack([self.operator(level) for level in levels]), sigmas
 
 
 def blur_matrix(side: int, width: float) -> Tensor:

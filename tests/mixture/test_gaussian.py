@@ -6,7 +6,7 @@ import torch
 from scipy.stats import multivariate_normal
 
 from featdiff.errors import UserError
-from featdiff.mixture.gaussian import GaussianMixture, gaussian_entropy
+from featdiff.mixture.gaussian import GaussianMixture
 from featdiff.mixture.processes import OrnsteinUhlenbeck, Soft, VarianceExploding, blur_matrix, fade_matrix
 
 OWN = torch.tensor([[[1.0, 0.3], [0.3, 0.5]], [[0.2, 0.0], [0.0, 2.0]], [[0.7, -0.4], [-0.4, 0.9]]])
@@ -86,10 +86,6 @@ def test_far_apart_components_and_extreme_guidance_stay_finite():
 def test_log_odds_stay_exact_where_the_probability_rounds_to_one():
     two = GaussianMixture([[-5.0], [5.0]], [[1.0]])
     torch.testing.assert_close(two.log_odds(torch.tensor([[20.0]]), 1), torch.tensor([200.0]).double())
-
-
-def test_entropy_of_a_gaussian_is_scipys():
-    assert gaussian_entropy(OWN[0].double()) == pytest.approx(multivariate_normal([0, 0], OWN[0]).entropy(), abs=1e-6)
 
 
 def test_blur_keeps_constants_and_is_a_semigroup_and_the_mask_fades_the_centre():
