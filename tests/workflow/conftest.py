@@ -33,14 +33,16 @@ class Project:
 
     root: Path
 
+    @property
+    def environment(self) -> dict[str, str]:
+        """This Python's programs first, the copy's package first, and a name for git."""
+        git = {f"GIT_{who}_{what}": "test@example.org" for who in ("AUTHOR", "COMMITTER") for what in ("NAME", "EMAIL")}
+        programs = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
+        return {**os.environ, **git, "PYTHONPATH": str(self.root), "PATH": programs}
+
     def run(self, *command: str, ok: bool = True) -> subprocess.CompletedProcess[str]:
         """Run a program of this Python's environment; ``ok`` says that it must succeed."""
-        programs = Path(sys.executable).parent
-        environment = {**os.environ, "PYTHONPATH": str(self.root), "PATH": f"{programs}:{os.environ['PATH']}"}
-        environment |= {
-            f"GIT_{who}_{what}": "test@example.org" for who in ("AUTHOR", "COMMITTER") for what in ("NAME", "EMAIL")
-        }
-        done = subprocess.run(command, cwd=self.root, env=environment, capture_output=True, text=True, check=False)
+        done = subprocess.run(command, cwd=self.root, env=self.environment, capture_output=True, text=True, check=False)
         assert not ok or done.returncode == 0, f"{command}\n{done.stdout}\n{done.stderr}"
         return done
 

@@ -1,0 +1,64 @@
+"""dvc.yaml: generated, current, and refused where it is not."""
+
+from pathlib import Path
+
+import yaml
+
+from featdiff import ledger
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def test_dvc_yaml_and_the_rule_graph_are_what_the_snakefile_says(pristine):
+    done = pristine.run("featdiff", "ledger", "check", ok=False)
+    assert done.returncode == 0, f"{done.stderr}\nmend with: featdiff ledger write"
+
+
+def test_writing_twice_gives_the_same_bytes(project):
+    before = (project.root / "dvc.yaml").read_bytes()
+    project.run("featdiff", "ledger", "write")
+    once = (project.root / "dvc.yaml").read_bytes()
+    project.run("featdiff", "ledger", "write")
+    assert (project.root / "dvc.yaml").read_bytes() == once == before
+
+
+def test_every_output_persists_and_only_small_text_stays_out_of_the_cache():
+    stages = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]
+    for stage in stages.values():
+        for kind in ("outs", "metrics", "plots"):
+            for entry in stage.get(kind, []):
+                ((path, options),) = entry.items()
+                assert options["persist"]
+                assert (options.get("cache") is False) == path.endswith((".csv", "metrics.json"))
+
+
+def test_temporary_shards_are_no_stage_but_what_they_depend_on_is_a_dependency():
+    stages = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]
+    assert not [name for name in stages if name.startswith("sample-")]
+    gather = stages["gather-guided"]
+    assert "results/models/guided/centroids.npz" in gather["deps"]
+    assert "featdiff/diffusion/samplers.py" in gather["deps"]
+    assert "--allowed-rules gather sample --" in gather["cmd"]
+
+
+def test_a_new_row_makes_the_ledger_ask_for_writing(project):
+    project.edit_params({"trainings": {"other": {"images": 640}}, "models": {"guided": {"training": "other"}}})
+    for command in ("check", "record", "adopt"):
+        done = project.run("featdiff", "ledger", command, ok=False)
+        assert done.returncode == 2
+        assert "run 'featdiff ledger write'" in done.stderr
+    project.run("featdiff", "ledger", "write")
+    assert "trainings.other" in (project.root / "dvc.yaml").read_text()
+
+
+def test_outside_a_project_the_ledger_says_where_to_go(pristine, tmp_path):
+    done = type(pristine)(tmp_path).run("featdiff", "ledger", "check", ok=False)
+    assert done.returncode == 2
+    assert "project's root" in done.stderr
+
+
+def test_a_section_left_to_its_defaults_is_not_named():
+    values = {"samplings": {"guided": {"images": 3}}}
+    assert ledger._has(values, "samplings.guided")
+    assert not ledger._has(values, "evaluation")
+    assert not ledger._has(values, "samplings.other")

@@ -1,0 +1,169 @@
+"""One small run of the whole graph for real, and what must hold afterwards: nothing to do, versions, clones, resume."""
+
+import os
+import signal
+import subprocess
+import time
+from pathlib import Path
+
+import pytest
+import yaml
+
+from featdiff import artifacts
+
+pytestmark = pytest.mark.slow
+GUIDED_ONLY = {"sample": 2, "gather": 1, "embed": 1, "evaluate": 1, "collect": 1, "report": 1}
+
+
+def commit(project, message):
+    project.run("git", "add", "--all")
+    project.run("git", "commit", "--quiet", "--message", message)
+
+
+@pytest.fixture(scope="session")
+def recorded(finished, tmp_path_factory):
+    """The finished project with its versions in git and in the DVC store beside it."""
+    project = finished.copy(tmp_path_factory.mktemp("recorded") / "clone")
+    project.run("featdiff", "ledger", "record")
+    commit(project, "results")
+    project.run("dvc", "push")
+    return project
+
+
+def test_a_run_leaves_every_result_and_no_temporary_file(finished):
+    results = finished.root / "results"
+    for sampling in ("guided", "mixture"):
+        assert artifacts.read_zip(results / "samples" / sampling / "samples.zip", "samples")
+        assert not list((results / "samples" / sampling).glob("shards/*.zip"))
+    assert (results / "report.html").stat().st_size > 50_000
+    tables = ["quality.csv", "denoising.csv", "scatter.csv"]
+    assert all((results / "tables" / name).stat().st_size for name in tables)
+
+
+def test_a_second_run_does_nothing_and_says_so(finished):
+    done = finished.snakemake()
+    assert "Nothing to be done" in done.stdout + done.stderr
+
+
+def test_the_training_log_shows_progress(finished):
+    log = (finished.root / "results/logs/train/guided.log").read_text()
+    assert "loss=" in log
+    assert "image/s" in log or "images/s" in log
+
+
+def test_a_changed_setting_reruns_exactly_what_depends_on_it(finished, tmp_path):
+    project = finished.copy(tmp_path / "clone")
+    project.edit_params({"samplings": {"guided": {"sampler": {"steps": 5}}}})
+    assert project.stale() == GUIDED_ONLY
+
+
+def test_a_default_written_out_changes_nothing(finished, tmp_path):
+    project = finished.copy(tmp_path / "clone")
+    project.edit_params({"samplings": {"guided": {"seed": 0}}})
+    assert set(project.stale()) <= {"report"}
+
+
+@pytest.mark.parametrize(
+    ("path", "first"),
+    [
+        ("featdiff/data/prepare.py", "prepare"),
+        ("featdiff/diffusion/samplers.py", "sample"),
+        ("featdiff/evaluation/kernel.py", "evaluate"),
+        ("featdiff/reporting/templates/report.css", "report"),
+        ("workflow/rules/centroids.smk", "centroids"),
+    ],
+)
+def test_a_changed_source_file_reruns_what_uses_it_and_not_what_comes_before(finished, tmp_path, path, first):
+    order = ["prepare", "train", "centroids", "sample", "gather", "embed", "evaluate", "collect", "report"]
+    project = finished.copy(tmp_path / "clone")
+    file = project.root / path
+    file.write_text(file.read_text() + ("/* */\n" if path.endswith("css") else "# changed\n"))
+    stale = project.stale()
+    assert stale[first]
+    assert not set(order[: order.index(first)]) & set(stale)
+
+
+def test_record_commits_only_what_is_up_to_date(small, tmp_path):
+    project = small.copy(tmp_path / "clone")
+    assert "recorded 0 of" in project.run("featdiff", "ledger", "record").stdout
+    project.snakemake("--", "results/data/textures/dataset.zip")
+    done = project.run("featdiff", "ledger", "record")
+    assert "recorded 1 of" in done.stdout
+    assert "not recorded" in done.stdout
+    lock = yaml.safe_load((project.root / "dvc.lock").read_text())
+    assert list(lock["stages"]) == ["prepare-textures"]
+
+
+def test_after_recording_dvc_has_nothing_to_say_and_snakemake_nothing_to_do(recorded):
+    assert recorded.dvc_status() == {}
+    assert recorded.stale() == {}
+
+
+def test_a_clone_pulls_and_adopts_and_then_tracks_settings(recorded, tmp_path):
+    recorded.run("git", "clone", "--quiet", ".", str(tmp_path / "clone"))
+    (tmp_path / "featdiff-store").symlink_to(recorded.root.parent / "featdiff-store")
+    clone = type(recorded)(tmp_path / "clone")
+    refused = clone.run("featdiff", "ledger", "adopt", ok=False)
+    assert refused.returncode == 2
+    assert "dvc pull" in refused.stderr
+    clone.run("dvc", "pull")
+    clone.run("featdiff", "ledger", "adopt")
+    assert clone.stale() == {}
+    assert clone.dvc_status() == {}
+    clone.edit_params({"samplings": {"guided": {"sampler": {"steps": 5}}}})
+    assert clone.stale() == GUIDED_ONLY
+    assert set(clone.dvc_status()) == {"gather-guided", "report"}
+
+
+def test_dvc_repro_runs_the_stale_stage_through_snakemake(recorded, tmp_path):
+    project = recorded.copy(tmp_path / "clone")
+    before = (project.root / "results/samples/guided/samples.zip").read_bytes()
+    project.edit_params({"samplings": {"guided": {"seed": 7}}})
+    project.run("dvc", "repro", "gather-guided")
+    assert (project.root / "results/samples/guided/samples.zip").read_bytes() != before
+    assert project.stale() == {rule: n for rule, n in GUIDED_ONLY.items() if rule not in ("sample", "gather")}
+
+
+def test_a_training_killed_half_way_resumes_to_the_same_bits(finished, small, tmp_path):
+    project = small.copy(tmp_path / "clone")
+    target = "results/models/guided/checkpoint.safetensors"
+    whole = (finished.root / target).read_bytes()
+    project.snakemake("--", "results/data/textures/dataset.zip")
+    run = subprocess.Popen(
+        ["snakemake", "--workflow-profile", "workflow/profiles/local", "--", target],
+        cwd=project.root,
+        env=project.environment,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    state = kill_training_after_a_state(project.root)
+    assert run.wait(60) != 0
+    assert state.is_file()
+    assert not (project.root / target).exists()
+    project.snakemake("--", target)
+    assert (project.root / target).read_bytes() == whole
+
+
+def kill_training_after_a_state(root: Path) -> Path:
+    """Wait for the first resume state, then kill -9 the process that writes it."""
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline:
+        for state in (root / ".featdiff/state").glob("*/*.safetensors"):
+            for process in processes_in(root):
+                os.kill(process, signal.SIGKILL)
+            return state
+        time.sleep(0.01)
+    raise TimeoutError("the training wrote no resume state")
+
+
+def processes_in(root: Path) -> list[int]:
+    """The ids of the processes that train in the folder ``root``."""
+    found = []
+    for process in Path("/proc").glob("[0-9]*"):
+        try:
+            here = (process / "cwd").resolve() == root.resolve()
+            if here and b"featdiff\0train" in (process / "cmdline").read_bytes():
+                found.append(int(process.name))
+        except OSError:
+            continue
+    return found
