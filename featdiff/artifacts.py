@@ -81,8 +81,11 @@ def code_digest() -> str:
 
 def sha256_file(path: Path | str) -> str:
     """SHA-256 of a file, in hexadecimal."""
-    with open(path, "rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
+    try:
+        with open(path, "rb") as stream:
+            return hashlib.file_digest(stream, "sha256").hexdigest()
+    except FileNotFoundError:
+        raise UserError(f"{path}: no such file; run the rule that makes it") from None
 
 
 def digest(parts: Mapping[str, bytes]) -> str:

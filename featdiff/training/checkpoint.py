@@ -75,6 +75,14 @@ def read(path: Path | str) -> Checkpoint:
     return Checkpoint(denoiser=denoiser.eval().requires_grad_(False), spec=spec, data=data, made=made)
 
 
+def made_by(path: Path, made: Manifest) -> bool:
+    """Whether ``path`` holds a whole checkpoint that ``made`` describes."""
+    try:
+        return path.exists() and read(path).made.model_copy(update={"content": ""}) == made
+    except UserError:
+        return False
+
+
 def read_tensors(path: Path | str) -> tuple[dict[str, Tensor], str, str]:
     """Tensors and the texts ``data`` and ``manifest`` of a safetensors file's header."""
     try:

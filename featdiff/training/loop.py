@@ -74,9 +74,11 @@ def train(spec: TrainSpec, data: Path, out: Path, *, state: Path) -> None:
     """Train a network on the archive ``data`` and write the averaged weights to ``out``.
 
     ``state`` is the root of the resume states. Killed at any moment and started again, it goes on where it was; SIGTERM
-    saves a state first. Raises :class:`UserError` when the loss is not finite.
+    saves a state first; a finished run returns at once. Raises :class:`UserError` when the loss is not finite.
     """
     made = artifacts.manifest("checkpoint", spec, {"dataset": data})
+    if checkpoint.made_by(out, made):
+        return
     keep = resume.folder(state, made)
     images = archive.read(data, "dataset").select(split="train")
     description = describe(images)

@@ -148,3 +148,10 @@ def test_a_checkpoint_says_what_made_it_and_refuses_to_lie(tiny_checkpoint, tiny
         checkpoint.read(tmp_path / "short.safetensors")
     with pytest.raises(UserError, match="no such checkpoint"):
         checkpoint.read(tmp_path / "missing.safetensors")
+
+
+def test_a_finished_run_started_again_does_no_work(tiny_dataset, tiny_spec, tiny_checkpoint, tmp_path, monkeypatch):
+    monkeypatch.setattr(loop, "Batches", None)
+    before = tiny_checkpoint.stat().st_mtime_ns
+    loop.train(tiny_spec, tiny_dataset, tiny_checkpoint, state=tmp_path)
+    assert tiny_checkpoint.stat().st_mtime_ns == before

@@ -1,0 +1,72 @@
+"""Settings are refused with the key, the value and what is allowed; rows are resolved."""
+
+import copy
+
+import pytest
+import yaml
+
+from featdiff import params
+from featdiff.errors import UserError
+
+
+@pytest.fixture
+def values():
+    with open("params.yaml", encoding="utf-8") as stream:
+        return yaml.safe_load(stream)
+
+
+def refused(values, pattern):
+    with pytest.raises(UserError, match=pattern):
+        params.parse(params.Params, values, "params.yaml")
+
+
+def test_the_projects_own_settings_are_valid_and_rows_resolve(values):
+    parsed = params.parse(params.Params, values, "params.yaml")
+    spec = parsed.train_spec("guided")
+    assert spec.condition == "feature" and spec.network == parsed.networks[values["models"]["guided"]["network"]]
+
+
+def test_unknown_keys_are_named(values):
+    values["centroids"]["levles"] = 3
+    refused(values, r"centroids\.levles: Extra inputs are not permitted \(got 3\)")
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "pattern"),
+    [
+        ("trainings.preview.learning_rate", -1, r"learning_rate: Input should be greater than 0 \(got -1\)"),
+        ("trainings.preview.learning_rate", ".nan", "learning_rate"),
+        ("networks.small.widths", [8], r"widths: Tuple should have at least 2 items"),
+        ("networks.small.matched", ["bottom"], r"matched names \['bottom'\].*encoder0"),
+        ("models.guided.network", "huge", r"models.guided.network is 'huge', which is not a row.*small"),
+        ("samplings.guided.model", "mixture", "feature guidance needs a model with condition: feature"),
+        ("samplings.guided.sigma_end", 50, "must be below sigma_start"),
+        ("samplings.guided.sigma_start", 80, r"goes from sigma 80.0.*beyond the centroids' grid.*widen"),
+        ("samplings.guided.sampler.kind", "magic", "'magic' does not match any of the expected tags"),
+        ("trainings.preview.partners", 6, r"batch .* must be a multiple of partners \+ 1 \(7\)"),
+        ("report.guided", "mixture", "not feature-guided"),
+        ("datasets.textures.layout.size", 2, r"layout\.patches\.size: Input should be greater than or equal to 8"),
+    ],
+)
+def test_wrong_values_are_refused_with_what_is_allowed(values, path, value, pattern):
+    *parents, last = path.split(".")
+    table = values
+    for key in parents:
+        table = table[key]
+    table[last] = value
+    refused(values, pattern)
+
+
+def test_several_mistakes_are_told_at_once(values):
+    broken = copy.deepcopy(values)
+    broken["centroids"]["draws"] = 0
+    broken["denoising"]["images_per_class"] = "many"
+    refused(broken, r"2 bad setting\(s\)\n.*draws.*\n.*images_per_class")
+
+
+def test_a_missing_or_broken_file_is_one_clear_message(tmp_path):
+    with pytest.raises(UserError, match="no such settings file"):
+        params.load(tmp_path / "params.yaml")
+    (tmp_path / "params.yaml").write_text("a: [1,")
+    with pytest.raises(UserError, match="not valid YAML"):
+        params.load(tmp_path / "params.yaml")
