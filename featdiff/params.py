@@ -184,6 +184,8 @@ class Training(Settings):
             raise ValueError(
                 f"batch ({self.batch}) must be a multiple of partners + 1 ({self.partners + 1}): groups share a class"
             )
+        if self.partner_loss and not self.partner_gradient:
+            raise ValueError("partner_loss needs partner_gradient: without it nothing is learned from the partners")
         return self
 
 

@@ -10,7 +10,7 @@ Two parameterisations, by setting:
 import torch
 from torch import Tensor, nn
 
-from featdiff.networks.matching import Match, to_features, to_group, unmatched
+from featdiff.networks.matching import Match, mean_of_others, to_features, to_group, unmatched
 from featdiff.networks.unet import FeatureUNet
 
 
@@ -41,14 +41,18 @@ class NetworkDenoiser(nn.Module):
     def matched_to_group(
         self, x: Tensor, t: Tensor, partners: Tensor, partners_t: Tensor, *, size: int, gradient: bool = True
     ) -> tuple[Tensor, Tensor]:
-        """Denoise images matched to the others of their group (see :func:`to_group`) in one batched pass.
+        """Denoise images matched to the others of their group (see :func:`to_group`).
 
-        Returns the clean estimates of the images and, unconditional, of the partners; both (B, C, H, W).
+        Returns the clean estimates of the images and, unconditional, of the partners; both (B, C, H, W). Without
+        ``gradient`` the partners' features are constants, and a training step costs two thirds.
         """
-        match = to_group(size, gradient=gradient)
-        estimates, _ = self._denoise(torch.cat([x, partners]), torch.cat([t, partners_t]), match)
-        image_estimates, partner_estimates = estimates.chunk(2)
-        return image_estimates, partner_estimates
+        if gradient:
+            both, _ = self._denoise(torch.cat([x, partners]), torch.cat([t, partners_t]), to_group(size))
+            estimates, partner_estimates = both.chunk(2)
+            return estimates, partner_estimates
+        with torch.no_grad():
+            partner_estimates, phi = self._denoise(partners, partners_t, unmatched)
+        return self(x, t, mean_of_others(phi, size)), partner_estimates
 
     def _denoise(self, x: Tensor, t: Tensor, match: Match) -> tuple[Tensor, Tensor]:
         if self.form == "residual":

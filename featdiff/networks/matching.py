@@ -26,22 +26,26 @@ def to_features(target: Tensor) -> Match:
     return lambda columns, means: target[:, columns].to(means.dtype) - means
 
 
-def to_group(size: int, *, gradient: bool = True) -> Match:
+def to_group(size: int) -> Match:
     """Move each image towards the others of its group: the training match, for a batch ``cat([images, partners])``.
 
     ``images`` come in groups of ``size`` rows of one class and noise level; ``partners`` are the same images again, under
-    noise of their own or not. The target of image i is the mean feature vector of the other partners of its group, so a
-    group of 2 is the paper's pair, both ways. The partners themselves go through the same weights, unmodified, and the
-    gradient flows through them unless ``gradient`` is off. One pass over both halves computes the same as two passes.
+    noise of their own. The target of image i is the mean feature vector of the other partners of its group, so a group of 2
+    is the paper's pair, both ways. The partners go through the same weights, unmodified, and the gradient flows through
+    them. One pass over both halves computes the same as two passes.
     """
 
     def match(columns: slice, means: Tensor) -> Tensor:
         images, partners = means.chunk(2)
-        groups = (partners if gradient else partners.detach()).unflatten(0, (-1, size))  # (B / size, size, C)
-        others = (groups.sum(1, keepdim=True) - groups) / (size - 1)
-        return torch.cat([others.flatten(0, 1) - images, torch.zeros_like(partners)])
+        return torch.cat([mean_of_others(partners, size) - images, torch.zeros_like(partners)])
 
     return match
+
+
+def mean_of_others(features: Tensor, size: int) -> Tensor:
+    """For each row of (B, C), in groups of ``size`` rows, the mean of the other rows of its group; (B, C)."""
+    groups = features.unflatten(0, (-1, size))
+    return ((groups.sum(1, keepdim=True) - groups) / (size - 1)).flatten(0, 1)
 
 
 class FeatureTap(nn.Module):

@@ -27,10 +27,11 @@ class StdNorm(nn.Module):
         super().__init__()
         self.gain = nn.Parameter(torch.ones(channels))
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, x: Tensor, bias: Tensor | None = None) -> Tensor:
+        """Normalise (B, C, H, W) and add a bias (B, C), if there is one, in the same pass over memory."""
         variance = x.var(dim=(1, 2, 3), correction=0)  # (B,)
-        factor = self.gain * torch.rsqrt(variance + 1e-6)[:, None]  # (B, C)
-        return x * factor.to(x.dtype)[:, :, None, None]
+        factor = (self.gain * torch.rsqrt(variance + 1e-6)[:, None]).to(x.dtype)[:, :, None, None]
+        return x * factor if bias is None else torch.addcmul(bias.to(x.dtype)[:, :, None, None], x, factor)
 
 
 class ConvNormReLU(nn.Module):
@@ -39,13 +40,16 @@ class ConvNormReLU(nn.Module):
     def __init__(self, channels_in: int, channels_out: int, *, normalised: bool = True, embedding: int = 0):
         super().__init__()
         self.conv = nn.Conv2d(channels_in, channels_out, 3, padding=1)
-        self.norm = StdNorm(channels_out) if normalised else nn.Identity()
+        self.norm = StdNorm(channels_out) if normalised else None
         self.bias = nn.Linear(embedding, channels_out) if embedding else None
 
     def forward(self, x: Tensor, embedded: Tensor | None) -> Tensor:
-        x = self.norm(self.conv(x))
-        if self.bias is not None:
-            x = x + self.bias(embedded)[:, :, None, None]
+        x = self.conv(x)
+        bias = self.bias(embedded) if self.bias is not None else None
+        if self.norm is not None:
+            x = self.norm(x, bias)
+        elif bias is not None:
+            x = x + bias[:, :, None, None]
         return torch.relu(x)
 
 
