@@ -36,6 +36,11 @@ include: "workflow/rules/evaluate.smk"
 include: "workflow/rules/report.smk"
 
 
+if project.params.mixture:
+
+    include: "workflow/rules/mixture.smk"
+
+
 localrules:
     all,
 

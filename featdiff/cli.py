@@ -182,6 +182,30 @@ def report(
 
 
 @app.command()
+def mixture(
+    settings: SettingsText,
+    out: Annotated[Path, typer.Option("--out", help="The folder for tables, pictures and, last, study.json.")],
+    threads: Annotated[int, typer.Option(min=1, help="Threads; the numbers do not depend on it.")] = 1,
+) -> None:
+    """Study what guidance does on exact Gaussian mixtures."""
+    from featdiff.mixture.study import run_study
+
+    run_study(_settings(params.MixtureStudy, settings), out, threads=threads)
+
+
+@app.command()
+def mixture_page(
+    study: Annotated[Path, typer.Option(help="The folder that 'featdiff mixture' wrote.")],
+    figures: Annotated[Path, typer.Option(help="The zip of pictures (SVG) to write.")],
+    out: Out,
+) -> None:
+    """Draw the study of exact mixtures: one page, and its pictures."""
+    from featdiff.reporting.mixture import write_page
+
+    write_page(study, out, figures=figures)
+
+
+@app.command()
 def schema() -> None:
     """Print the JSON schema of params.yaml."""
     typer.echo(params.schema(), nl=False)

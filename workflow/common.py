@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from featdiff.errors import UserError
+from featdiff.mixture import TABLES
 from featdiff.params import PackagedSource, Params, ZipSource, parse
 
 REAL = "real-"  # the real test images of data set D are evaluated under the name real-D: the floor
@@ -105,6 +106,10 @@ class Project:
         """The rows a training depends on."""
         row = self.params.models[model]
         return [f"models.{model}", f"networks.{row.network}", f"trainings.{row.training}"]
+
+    def mixture_tables(self) -> list[str]:
+        """The tables of the guidance study."""
+        return [self.path("mixture", f"{name}.csv") for name in TABLES]
 
     # --- evaluation ---------------------------------------------------------------------------------------------
 

@@ -1,0 +1,3 @@
+"""Exact Gaussian mixtures: density, denoiser, and the study of what guidance does to them."""
+
+TABLES = ("guidance", "splitting", "thresholds", "neighbours", "convergence", "orders")

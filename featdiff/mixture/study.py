@@ -12,6 +12,7 @@ from torch import Tensor
 
 from featdiff import artifacts
 from featdiff.errors import UserError
+from featdiff.mixture import TABLES
 from featdiff.mixture.confidence import build, run_case
 from featdiff.mixture.convergence import run_convergence
 from featdiff.mixture.gaussian import GaussianMixture
@@ -20,7 +21,6 @@ from featdiff.mixture.processes import OrnsteinUhlenbeck
 from featdiff.mixture.splitting import run_splitting
 from featdiff.params import GuidanceCase, MixtureStudy
 
-TABLES = ("guidance", "splitting", "thresholds", "neighbours", "convergence", "orders")
 SHOWN = 4000  # points of each picture
 FIELD_TIME, FIELD_SIDE = 0.5, 17  # when, and on how many points a side, the vector field is drawn
 
@@ -55,7 +55,7 @@ def compute(settings: MixtureStudy, *, threads: int = 1) -> Study:
         arrays |= {f"ends {name} {sampler}": _few(ends) for sampler, ends in result.ends.items()}
         arrays |= vector_field(name, case)
     split = run_splitting(settings.splitting, threads=threads)
-    arrays |= {f"splitting {name}": _few(ends) for name, ends in split.ends.items()}
+    arrays |= {f"splitting {name}": _few(ends[None])[0] for name, ends in split.ends.items()}
     beside = run_neighbours(settings.neighbours)
     arrays |= {f"plane {name}": _few(points[None])[0] for name, points in beside.points.items()}
     convergence = run_convergence(settings.convergence, threads=threads)
