@@ -464,7 +464,8 @@ class Params(Settings):
                 )
             grid = self.centroids
             outside = sampling.sigma_start > grid.sigma_max or sampling.sigma_end < grid.sigma_min
-            if sampling.guidance.kind == "feature" and outside:
+            training = self.trainings[self.models[sampling.model].training]
+            if sampling.guidance.kind == "feature" and training.partner_noise == "same" and outside:
                 raise ValueError(
                     f"samplings.{name} goes from sigma {sampling.sigma_start} to {sampling.sigma_end}, beyond the centroids' "
                     f"grid from {grid.sigma_max} to {grid.sigma_min}: widen centroids.sigma_min and sigma_max"

@@ -8,6 +8,9 @@ from torch import Tensor
 from featdiff.errors import UserError
 from featdiff.params import LogNormalNoise, SquaredUniformNoise
 
+CLEAN = 1e-3
+"""The level that stands for a clean image: a quarter of a gray level, so that log sigma stays finite."""
+
 
 def draw(law: LogNormalNoise | SquaredUniformNoise, count: int, generator: torch.Generator) -> Tensor:
     """Draw training noise levels (count,).

@@ -27,7 +27,12 @@ class CentroidTable:
     checkpoint: str
 
     def at(self, t: Tensor, labels: Tensor) -> Tensor:
-        """``phi_y(t)`` for noise levels (B,) and labels (B,), linear in log sigma; beyond the grid its ends hold."""
+        """``phi_y(t)`` for noise levels (B,) and labels (B,), linear in log sigma; beyond the grid its ends hold.
+
+        A table of one level, of a model trained with clean partners, is the same at every ``t``.
+        """
+        if len(self.sigmas) == 1:
+            return self.values[labels, 0]
         position = torch.searchsorted(self.sigmas.log(), t.log().to(self.sigmas)).clamp(1, len(self.sigmas) - 1)
         low, high = self.sigmas[position - 1].log(), self.sigmas[position].log()
         share = ((t.log().to(low) - low) / (high - low)).clamp(0, 1).to(self.values)[:, None]
@@ -58,14 +63,21 @@ def class_centroid(denoiser: NetworkDenoiser, images: Tensor, sigma: float, sett
 
 
 def extract(settings: Centroids, data: Path, model: Path, out: Path) -> None:
-    """Write the centroid table of a checkpoint over the training images of an archive."""
+    """Write the centroid table of a checkpoint over the training images of an archive.
+
+    A model trained with partners at the image's noise level gets the grid of noise levels; one trained with clean partners
+    gets the one level it knows, that of clean images.
+    """
     made = artifacts.manifest("centroids", settings, {"dataset": data, "checkpoint": model})
     trained = checkpoint.read(model)
     images = archive.read(data, "dataset").select(split="train")
     require_classes(data, tuple(images.classes), trained.data.classes)
     device = pick_device()
     denoiser = trained.denoiser.to(device)
-    sigmas = levels.logarithmic(settings.sigma_min, settings.sigma_max, settings.levels)
+    if trained.spec.training.partner_noise == "clean":
+        sigmas = torch.tensor([levels.CLEAN], dtype=torch.float64)
+    else:
+        sigmas = levels.logarithmic(settings.sigma_min, settings.sigma_max, settings.levels)
     table = []
     for label in range(len(images.classes)):
         chosen = subset(to_images(images.select(label=label).images), settings.images_per_class, settings.seed, label)

@@ -55,7 +55,9 @@ def write(path: Path | str, weights: dict[str, Tensor], data: DataDescription, m
     header = data.model_dump_json()
     made = made.model_copy(update={"content": _digest(weights, header)})
     with artifacts.atomic(path) as aside:
-        aside.write_bytes(save(weights, metadata={"manifest": made.model_dump_json(), "data": header}))
+        # one key: safetensors writes several in an order that changes from run to run
+        note = json.dumps({"data": header, "manifest": made.model_dump_json()})
+        aside.write_bytes(save(weights, metadata={"featdiff": note}))
 
 
 def read(path: Path | str) -> Checkpoint:
@@ -87,11 +89,11 @@ def read_tensors(path: Path | str) -> tuple[dict[str, Tensor], str, str]:
     """Tensors and the texts ``data`` and ``manifest`` of a safetensors file's header."""
     try:
         with safe_open(path, "pt") as stream:
-            metadata = stream.metadata() or {}
-            return {name: stream.get_tensor(name) for name in stream.keys()}, metadata["data"], metadata["manifest"]  # noqa: SIM118
+            note = json.loads((stream.metadata() or {})["featdiff"])
+            return {name: stream.get_tensor(name) for name in stream.keys()}, note["data"], note["manifest"]  # noqa: SIM118
     except FileNotFoundError:
         raise UserError(f"{path}: no such checkpoint; run the rule that trains it") from None
-    except (SafetensorError, KeyError, OSError) as error:
+    except (SafetensorError, KeyError, ValueError, OSError) as error:
         raise UserError(f"{path}: damaged checkpoint ({error}); delete it and train again, training resumes") from None
 
 

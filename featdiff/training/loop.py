@@ -27,7 +27,6 @@ from featdiff.training import checkpoint, resume
 from featdiff.training.checkpoint import DataDescription
 
 CHECK_EVERY = 50  # steps between two looks at the loss: a look waits for the device
-CLEAN = 1e-3  # noise level that stands for a clean partner: a quarter of a gray level, so that log sigma stays finite
 
 
 class Objective(nn.Module):
@@ -45,7 +44,7 @@ class Objective(nn.Module):
         noisy = x + t.view(-1, 1, 1, 1) * z[0]
         if self.spec.condition == "none":
             return losses.denoising(self.denoiser(noisy, t), x, weights)
-        partners_t = t if training.partner_noise == "same" else torch.full_like(t, CLEAN)
+        partners_t = t if training.partner_noise == "same" else torch.full_like(t, levels.CLEAN)
         estimates, partner_estimates = self.denoiser.matched_to_group(
             noisy,
             t,
@@ -182,17 +181,22 @@ class Batches:
     def __init__(self, spec: TrainSpec, images: np.ndarray, labels: np.ndarray, accelerator: Accelerator):
         self.spec = spec
         self.group = spec.training.partners + 1 if spec.condition == "feature" else 1
+        self.same_level = 1 if spec.training.partner_noise == "clean" else self.group
         self.batches = GroupBatches(images, labels, group=self.group, seed=spec.seed, flip=spec.training.flip)
         self.device = accelerator.device
         size, count = spec.training.batch, accelerator.num_processes
         if size % (count * self.group):
-            raise UserError(f"the batch of {size} images in groups of {self.group} can't be shared by {count} processes")
+            raise UserError(
+                f"the batch of {size} images in groups of {self.group} can't be shared by {count} processes"
+            )
         self.rows = slice(accelerator.process_index * size // count, (accelerator.process_index + 1) * size // count)
 
     def batch(self, k: int) -> tuple[Tensor, Tensor, Tensor]:
         x, _ = self.batches.batch(k, self.spec.training.batch)
         generator = seeds.generator(self.spec.seed, "noise", k)
-        t = levels.draw(self.spec.training.noise, len(x) // self.group, generator).repeat_interleave(self.group)
+        t = levels.draw(self.spec.training.noise, len(x) // self.same_level, generator).repeat_interleave(
+            self.same_level
+        )
         z = torch.randn((2, *x.shape), generator=generator)
         x, t, z = (p.to(self.device, non_blocking=True) for p in (x[self.rows], t[self.rows], z[:, self.rows]))
         return x, t, z
@@ -201,7 +205,7 @@ class Batches:
 def _optimizer(model: nn.Module, training: Training) -> torch.optim.Optimizer:
     kind = torch.optim.Adam if training.optimizer == "adam" else torch.optim.AdamW
     trained = [p for p in model.parameters() if p.requires_grad]
-    return kind(trained, lr=training.learning_rate, weight_decay=training.weight_decay, betas=(0.9, 0.99))
+    return kind(trained, lr=training.learning_rate, weight_decay=training.weight_decay, betas=(0.9, 0.99), fused=True)
 
 
 @contextmanager

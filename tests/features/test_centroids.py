@@ -83,3 +83,16 @@ def test_a_damaged_table_is_refused(tiny_centroids, tmp_path):
         centroids.read(tmp_path / "bad.npz")
     with pytest.raises(UserError, match="a dataset artifact was expected"):
         artifacts.read_zip(tiny_centroids, "dataset")
+
+
+def test_a_model_of_clean_partners_has_one_level_that_holds_at_every_noise_level(tiny_dataset, tiny_spec, tmp_path):
+    from featdiff.training.loop import train
+
+    training = tiny_spec.training.model_copy(update={"partner_noise": "clean", "images": 64})
+    spec = tiny_spec.model_copy(update={"training": training})
+    train(spec, tiny_dataset, tmp_path / "model.safetensors", state=tmp_path / "state")
+    centroids.extract(SETTINGS, tiny_dataset, tmp_path / "model.safetensors", tmp_path / "centroids.npz")
+    known = centroids.read(tmp_path / "centroids.npz")
+    assert known.values.shape[:2] == (2, 1)
+    looked_up = known.at(torch.tensor([0.01, 0.3, 5.0]), torch.tensor([1, 1, 1]))
+    assert torch.equal(looked_up, known.values[1, 0].expand(3, -1))

@@ -42,7 +42,11 @@ def test_unknown_keys_are_named(values):
         ("samplings.guided.model", "mixture", "feature guidance needs a model with condition: feature"),
         ("samplings.guided.sigma_end", 50, "must be below sigma_start"),
         ("samplings.guided.sigma_start", 80, r"goes from sigma 80.0.*beyond the centroids' grid.*widen"),
-        ("samplings.guided.sampler.kind", "magic", "'magic' found using 'kind' does not match any of the expected tags: 'ascent', 'ddpm'"),
+        (
+            "samplings.guided.sampler.kind",
+            "magic",
+            "'magic' found using 'kind' does not match any of the expected tags: 'ascent', 'ddpm'",
+        ),
         ("trainings.preview.partners", 6, r"batch .* must be a multiple of partners \+ 1 \(7\)"),
         ("report.guided", "mixture", "not feature-guided"),
         ("datasets.textures.layout.size", 2, r"layout\.patches\.size: Input should be greater than or equal to 8"),

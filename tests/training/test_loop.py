@@ -62,7 +62,9 @@ def test_the_partners_loss_is_the_unconditional_denoising_loss():
 
 
 def test_the_learning_rate_warms_up_and_decays_to_zero_at_the_end():
-    training = Training(images=1000, batch=10, learning_rate=1.0, warmup=100, decay=LinearDecay(kind="linear", fraction=0.4))
+    training = Training(
+        images=1000, batch=10, learning_rate=1.0, warmup=100, decay=LinearDecay(kind="linear", fraction=0.4)
+    )
     rates = [loop.learning_rate(training, n) for n in (0, 50, 100, 600, 800, 990)]
     assert rates == pytest.approx([0.1, 0.6, 1.0, 1.0, 0.5, 0.025])
 
@@ -96,3 +98,11 @@ def test_a_batch_depends_on_its_number_alone_and_groups_share_their_noise_level(
     assert bool((t == t[:, :1]).all()) and len(t.unique()) == len(t)
 
 
+def test_clean_partners_leave_each_image_of_a_group_its_own_noise_level(tiny_spec):
+    import numpy as np
+    from accelerate import Accelerator
+
+    training = tiny_spec.training.model_copy(update={"partner_noise": "clean"})
+    images, labels = np.zeros((40, 8, 8, 1), np.uint8), np.arange(40) % 2
+    batches = loop.Batches(tiny_spec.model_copy(update={"training": training}), images, labels, Accelerator(cpu=True))
+    assert len(batches.batch(5)[1].unique()) == training.batch

@@ -72,7 +72,9 @@ def test_sigterm_saves_a_state_first_and_exits_with_143(tiny_dataset, tiny_spec,
     assert state_file(tmp_path).stat().st_mtime_ns > before
 
 
-def test_a_run_stopped_in_the_middle_goes_on_bit_for_bit(tiny_dataset, tiny_spec, tiny_checkpoint, tmp_path, monkeypatch):
+def test_a_run_stopped_in_the_middle_goes_on_bit_for_bit(
+    tiny_dataset, tiny_spec, tiny_checkpoint, tmp_path, monkeypatch
+):
     saves = []
     original = resume.save_state
 
