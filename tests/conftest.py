@@ -43,7 +43,9 @@ def tiny_dataset(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def tiny_spec() -> TrainSpec:
     """A training of 60 steps in fp32 with a resume state every 10 steps."""
     training = Training(images=960, batch=16, save_every=160, precision="fp32", warmup=64, partners=3)
-    return TrainSpec(network=Network(widths=(8, 12), noise_embedding=16), training=training, condition="feature", seed=0)
+    return TrainSpec(
+        network=Network(widths=(8, 12), noise_embedding=16), training=training, condition="feature", seed=0
+    )
 
 
 @pytest.fixture(scope="session")

@@ -112,7 +112,9 @@ def test_noise_laws_have_the_moments_they_name():
     log = levels.draw(LogNormalNoise(kind="lognormal", mean=-1.0, std=1.2), 100_000, generator).log()
     assert log.mean().item() == pytest.approx(-1.0, abs=0.02) and log.std().item() == pytest.approx(1.2, abs=0.02)
     sigma = levels.draw(SquaredUniformNoise(kind="squared-uniform"), 100_000, generator)
-    assert sigma.mean().item() == pytest.approx(1 / 3, abs=0.005) and sigma.median().item() == pytest.approx(0.25, abs=0.005)
+    assert sigma.mean().item() == pytest.approx(1 / 3, abs=0.005) and sigma.median().item() == pytest.approx(
+        0.25, abs=0.005
+    )
 
 
 def test_the_score_of_gaussian_data_is_the_closed_form():
