@@ -451,7 +451,11 @@ class Params(Settings):
 
     @model_validator(mode="after")
     def _check(self) -> "Params":
-        tables = {"dataset": self.datasets, "network": self.networks, "training": self.trainings}
+        tables: dict[str, dict[str, Any]] = {
+            "dataset": self.datasets,
+            "network": self.networks,
+            "training": self.trainings,
+        }
         for name, model in self.models.items():
             for field, table in tables.items():
                 _need(f"models.{name}.{field}", getattr(model, field), table)

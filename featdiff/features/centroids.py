@@ -48,7 +48,9 @@ class CentroidTable:
 
 
 @torch.inference_mode()
-def class_centroid(denoiser: NetworkDenoiser, images: Tensor, sigma: float, settings: Centroids, *name) -> Tensor:
+def class_centroid(
+    denoiser: NetworkDenoiser, images: Tensor, sigma: float, settings: Centroids, *name: str | int
+) -> Tensor:
     """Mean of ``phi(x + sigma z)`` over images (N, C, H, W) and noise draws; shape (feature dimension,), float64.
 
     ``name`` names the noise: the same name gives the same draws.

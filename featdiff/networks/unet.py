@@ -82,6 +82,7 @@ class NoiseEmbedding(nn.Module):
 
     def __init__(self, width: int, frequencies: int = 16):
         super().__init__()
+        self.frequencies: Tensor
         self.register_buffer("frequencies", 2.0 ** torch.linspace(-3, 3, frequencies), persistent=False)
         self.mlp = nn.Sequential(nn.Linear(2 * frequencies, width), nn.ReLU(), nn.Linear(width, width), nn.ReLU())
 
@@ -128,9 +129,10 @@ class FeatureUNet(nn.Module):
         self.up = nn.ModuleList(nn.ConvTranspose2d(widths[i + 1], widths[i], 2, stride=2) for i in range(scales))
         self.out = nn.Conv2d(outer[0], channels * patch**2, 3, padding=1)
         if zero_output:
-            nn.init.zeros_(self.out.weight)
-            nn.init.zeros_(self.out.bias)
+            for parameter in self.out.parameters():
+                nn.init.zeros_(parameter)
         self.taps = nn.ModuleDict()
+        self.feature_columns: dict[str, slice] = {}
         self.feature_dim = 0
         unknown = set(matched) - set(blocks)
         if unknown:
@@ -140,12 +142,8 @@ class FeatureUNet(nn.Module):
         for name in (b for b in blocks if b in matched):
             columns = slice(self.feature_dim, self.feature_dim + block_width[name])
             self.taps[name] = FeatureTap(block_width[name], columns, initial_scale=initial_scale, learned=learned_scale)
+            self.feature_columns[name] = columns  # of phi, by matched block
             self.feature_dim = columns.stop
-
-    @property
-    def feature_columns(self) -> dict[str, slice]:
-        """The columns of ``phi`` that belong to each matched block."""
-        return {name: tap.columns for name, tap in self.taps.items()}
 
     def forward(self, x: Tensor, noise: Tensor | None = None, match: Match = unmatched) -> tuple[Tensor, Tensor]:
         """Map images (B, C, H, W) and noise embeddings' input (B,) to the output image and ``phi`` (B, feature_dim).

@@ -1,6 +1,6 @@
 """Sampling scattered over jobs: which images a shard draws, how it draws them, how shards are gathered.
 
-Image ``index`` of class ``label`` has a noise generator of its own, and every network call has the same batch shape (a part
+Image ``number`` of class ``label`` has a noise generator of its own, and every network call has the same batch shape (a part
 batch is padded), so an image is the same, bit for bit on the CPU, however the work is sharded.
 """
 
@@ -34,13 +34,13 @@ class Draw(NamedTuple):
     """One image to draw: its label (-1 is none) and its number within the label."""
 
     label: int
-    index: int
+    number: int
 
 
 def draws(settings: Sampling, classes: int) -> list[Draw]:
     """All images of a sampling, class by class; without guidance, unlabelled ones."""
     labels = range(classes) if settings.guidance.kind == "feature" else [-1]
-    return [Draw(label, index) for label in labels for index in range(settings.images)]
+    return [Draw(label, number) for label in labels for number in range(settings.images)]
 
 
 def of_shard(everything: list[Draw], shard: int, shards: int) -> list[Draw]:
@@ -70,7 +70,7 @@ def sample_shard(settings: Sampling, model: Path, table: Path | None, shard: int
     trained = checkpoint.read(model)
     wanted = of_shard(draws(settings, len(trained.data.classes)), shard, settings.shards)
     device = pick_device()
-    counted = Counted(trained.denoiser.to(device, memory_format=torch.channels_last))
+    counted = Counted(trained.denoiser.to(device))
     denoiser = _guided(settings, counted, table, model, device)
     images, spent = [], []
     with tqdm(total=len(wanted), unit="image", mininterval=2) as bar:
@@ -83,11 +83,11 @@ def sample_shard(settings: Sampling, model: Path, table: Path | None, shard: int
     classes = trained.data.classes
     index = pd.DataFrame(
         {
-            "path": [f"{_folder(classes, d.label)}/{d.index:06d}.png" for d in wanted],
+            "path": [f"{_folder(classes, d.label)}/{d.number:06d}.png" for d in wanted],
             "split": "samples",
             "label": [d.label for d in wanted],
             "class": [_folder(classes, d.label) for d in wanted],
-            "index": [d.index for d in wanted],
+            "index": [d.number for d in wanted],
             "seed": settings.seed,
             "guidance": settings.guidance.kind,
             "strength": settings.guidance.strength if settings.guidance.kind == "feature" else np.nan,

@@ -1,19 +1,21 @@
-"""The training loop: images of a class in groups, one denoising loss, a weight average, exact resume (arXiv 2410.11646, section 3).
+"""The training loop (arXiv 2410.11646, section 3): images of a class in groups, one denoising loss, exact resume.
 
 Batch k depends on (seed, k) alone, so a run that was killed and started again ends with the same weights, bit for bit on
 the CPU. Each process of a distributed run computes its slice of the same global batch.
 """
 
+import math
 import signal
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import torch
 from accelerate import Accelerator
 from torch import Tensor, nn
+from torch.nn.utils import convert_conv2d_weight_memory_format
 from tqdm import tqdm
 
 from featdiff import artifacts, seeds
@@ -69,6 +71,39 @@ def learning_rate(training: Training, images: int) -> float:
     return rate * min(1.0, (1 - share) / training.decay.fraction)
 
 
+@dataclass
+class Run:
+    """What changes while a network is trained, and where its resume state lies."""
+
+    denoiser: NetworkDenoiser
+    average: dict[str, Tensor]
+    optimizer: torch.optim.Optimizer
+    keep: Path
+    step: int = 0
+    saved: int = 0
+
+    def load(self) -> None:
+        self.step = self.saved = resume.load_state(
+            self.keep, model=self.denoiser, average=self.average, optimizer=self.optimizer
+        )
+
+    def save(self) -> None:
+        resume.save_state(
+            self.keep, step=self.step, model=self.denoiser, average=self.average, optimizer=self.optimizer
+        )
+        self.saved = self.step
+
+    def check(self, loss: float) -> None:
+        """Stop when the mean loss since the last look is not finite."""
+        if not math.isfinite(loss):
+            raise UserError(
+                f"the training loss is {loss} within the last {CHECK_EVERY} steps before step {self.step}. The last good "
+                f"state is of step {self.saved} ({self.keep / resume.FILE if self.saved else 'the start'}). Likely causes: "
+                "learning_rate too high (try a third), partner_gradient off, precision bf16 with very large noise (try "
+                "fp32), or gradient_clip too loose"
+            )
+
+
 def train(spec: TrainSpec, data: Path, out: Path, *, state: Path) -> None:
     """Train a network on the archive ``data`` and write the averaged weights to ``out``.
 
@@ -78,81 +113,58 @@ def train(spec: TrainSpec, data: Path, out: Path, *, state: Path) -> None:
     made = artifacts.manifest("checkpoint", spec, {"dataset": data})
     if checkpoint.made_by(out, made):
         return
-    keep = resume.folder(state, made)
     images = archive.read(data, "dataset").select(split="train")
     description = describe(images)
     accelerator = Accelerator(mixed_precision="bf16" if spec.training.precision == "bf16" else "no")
-    denoiser = checkpoint.new_denoiser(spec, description).to(memory_format=torch.channels_last)
+    denoiser = checkpoint.new_denoiser(spec, description)
+    convert_conv2d_weight_memory_format(denoiser, torch.channels_last)
     average = {name: tensor.detach().clone() for name, tensor in denoiser.state_dict().items()}
-    optimizer = _optimizer(denoiser, spec.training)
-    step = resume.load_state(keep, model=denoiser, average=average, optimizer=optimizer)
-    objective, optimizer = accelerator.prepare(Objective(denoiser, spec), optimizer)
-    average = {name: tensor.to(accelerator.device) for name, tensor in average.items()}
-    batches = Batches(spec, images.images, images.labels, accelerator)
-
-    def save(step: int) -> None:
-        if accelerator.is_main_process:
-            resume.save_state(keep, step=step, model=denoiser, average=average, optimizer=optimizer)
-
-    step = _steps(spec.training, accelerator, objective, optimizer, average, batches, step=step, save=save, keep=keep)
-    save(step)
+    run = Run(denoiser, average, _optimizer(denoiser, spec.training), resume.folder(state, made))
+    run.load()
+    objective, run.optimizer = accelerator.prepare(Objective(denoiser, spec), run.optimizer)
+    run.average = {name: tensor.to(accelerator.device) for name, tensor in average.items()}
+    _steps(run, spec.training, accelerator, objective, Batches(spec, images.images, images.labels, accelerator))
     if accelerator.is_main_process:
-        checkpoint.write(out, average, description, made)
+        run.save()
+        checkpoint.write(out, run.average, description, made)
     accelerator.end_training()
 
 
-def _steps(
-    training: Training, accelerator: Accelerator, objective: nn.Module, optimizer, average, batches, *, step, save, keep
-) -> int:
-    """Run the steps that are left, from ``step`` on; return their number in all."""
+def _steps(run: Run, training: Training, accelerator: Accelerator, objective: nn.Module, batches: "Batches") -> None:
+    """Run the steps that are left."""
     total = -(-training.images // training.batch)
     save_every = max(1, training.save_every // training.batch)
-    denoiser = accelerator.unwrap_model(objective).denoiser
-    sums = torch.zeros((), device=accelerator.device)
+    losses_since, count = torch.zeros((), device=accelerator.device), 0
     bar = tqdm(
         total=total * training.batch,
-        initial=step * training.batch,
+        initial=run.step * training.batch,
         unit="image",
         mininterval=2,
         disable=not accelerator.is_main_process,
-        file=sys.stderr,
     )
-    last_good = step
     with bar, _terminated() as stop:
-        while step < total:
-            for group in optimizer.param_groups:
-                group["lr"] = learning_rate(training, step * training.batch)
-            loss = objective(*batches.batch(step))
+        while run.step < total:
+            for group in run.optimizer.param_groups:
+                group["lr"] = learning_rate(training, run.step * training.batch)
+            loss = objective(*batches.batch(run.step))
             accelerator.backward(loss)
             accelerator.clip_grad_norm_(objective.parameters(), training.gradient_clip)
-            optimizer.step()
-            optimizer.zero_grad(set_to_none=True)
-            step += 1
-            update_average(average, denoiser, decay=min(training.ema, (1 + step) / (10 + step)))
-            sums += loss.detach()
+            run.optimizer.step()
+            run.optimizer.zero_grad(set_to_none=True)
+            run.step += 1
+            update_average(run.average, run.denoiser, decay=min(training.ema, (1 + run.step) / (10 + run.step)))
+            losses_since, count = losses_since + loss.detach(), count + 1
             bar.update(training.batch)
-            if step % CHECK_EVERY == 0 or step == total:
-                _check_loss(sums.item(), step, last_good, keep)
-                bar.set_postfix(loss=f"{sums.item() / CHECK_EVERY:.4f}", refresh=False)
-                sums.zero_()
-            if stop or step % save_every == 0:
-                if not torch.isfinite(sums):
-                    _check_loss(sums.item(), step, last_good, keep)
-                save(step)
-                last_good = step
+            save = bool(stop) or run.step % save_every == 0
+            if save or run.step % CHECK_EVERY == 0:
+                mean = losses_since.item() / count
+                run.check(mean)
+                bar.set_postfix(loss=f"{mean:.4f}", refresh=False)
+                losses_since, count = torch.zeros_like(losses_since), 0
+            if save and accelerator.is_main_process:
+                run.save()
             if stop:
                 raise SystemExit(128 + signal.SIGTERM)
-    return step
-
-
-def _check_loss(value: float, step: int, last_good: int, keep: Path) -> None:
-    if not torch.isfinite(torch.tensor(value)):
-        raise UserError(
-            f"the training loss is {value} within the last {CHECK_EVERY} steps before step {step}. "
-            f"The last good state is of step {last_good} ({keep / resume.FILE if last_good else 'the start'}). "
-            "Likely causes: learning_rate too high (try a third), precision bf16 with very large noise (try fp32), "
-            "or gradient_clip too loose"
-        )
 
 
 @torch.no_grad()

@@ -46,12 +46,20 @@ def load_state(path: Path, *, model: nn.Module, average: dict[str, Tensor], opti
     model.load_state_dict(_under("model/", tensors))
     for name, value in _under("average/", tensors).items():
         average[name].copy_(value)
+    trained = [p for group in optimizer.param_groups for p in group["params"]]
     states: dict[int, dict[str, Tensor]] = {}
     for key, value in _under("optimizer/", tensors).items():
         index, name = key.split("/")
-        states.setdefault(int(index), {})[name] = value
+        states.setdefault(int(index), {})[name] = _laid_out_like(trained[int(index)], value)
     optimizer.load_state_dict({**optimizer.state_dict(), "state": states})
     return step
+
+
+def _laid_out_like(parameter: Tensor, value: Tensor) -> Tensor:
+    """``value`` in the memory format of its parameter: a fused optimizer walks through both in the order of memory."""
+    if value.shape != parameter.shape:
+        return value
+    return torch.empty_like(parameter, dtype=value.dtype, requires_grad=False).copy_(value)
 
 
 def _under(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:

@@ -11,6 +11,7 @@ rule train:
         project.path("logs/train/{model}.log"),
     benchmark:
         project.path("benchmarks/train/{model}.tsv")
+    priority: 10
     threads: 1
     resources:
         mem_mb=by_attempt(2000),
