@@ -84,7 +84,7 @@ def test_a_rule_depends_on_what_it_uses_and_not_on_the_rest():
     train = sources("train", "train.smk")
     assert {"featdiff/training/loop.py", "featdiff/networks/unet.py", "workflow/rules/train.smk"} <= set(train)
     assert not [path for path in train if path.startswith(("featdiff/reporting", "featdiff/evaluation"))]
-    assert "featdiff/reporting/templates/report.css" in sources("report", "report.smk")
+    assert "featdiff/reporting/report.css" in sources("report", "report.smk")
     assert "featdiff/ledger.py" not in {
         path for name, file in COMMANDS.items() for path in sources(name, f"{file}.smk")
     }

@@ -19,9 +19,10 @@ rule mixture:
     params:
         settings=project.params.mixture.model_dump_json(),
         sections=["mixture"],
-        folder=project.path("mixture"),
+    message:
+        "Guidance study on exact mixtures: progress in {log}"
     shell:
-        "featdiff mixture --settings {params.settings:q} --threads {threads} --out {params.folder} > {log} 2>&1"
+        "featdiff mixture --settings {params.settings:q} --threads {threads} --out $(dirname {output.study}) > {log} 2>&1"
 
 
 rule mixture_page:
@@ -43,6 +44,7 @@ rule mixture_page:
         runtime=10,
     params:
         sections=[],
-        folder=project.path("mixture"),
+    message:
+        "Drawing the guidance study"
     shell:
-        "featdiff mixture-page --study {params.folder} --out {output.page} --figures {output.figures} > {log} 2>&1"
+        "featdiff mixture-page --study $(dirname {input.study}) --out {output.page} --figures {output.figures} > {log} 2>&1"
