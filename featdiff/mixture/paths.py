@@ -19,7 +19,7 @@ from featdiff.errors import UserError
 from featdiff.mixture.denoiser import MixtureDenoiser
 from featdiff.mixture.entropy import lost_to_guidance
 
-BLOCK = 1000
+BLOCK = 2500
 R = TypeVar("R")
 
 

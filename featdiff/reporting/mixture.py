@@ -28,7 +28,7 @@ LEAD = (
     "between it and the truth. Guidance to a class y follows (1 + η) grad log p(x|y) − η grad log p(x); η = 0 is the class itself."
 )
 SAMPLERS = {"ddim": ("DDIM (no noise)", GUIDED, "o", "-"), "ddpm": ("DDPM (with noise)", MIXTURE, "s", "--")}
-DOTS = 1200  # points drawn in a cloud
+DOTS = 700  # points drawn in a cloud
 
 
 @dataclass(frozen=True)
@@ -165,7 +165,7 @@ def ends(study: Study) -> list[Figure]:
             for i in shown if points.shape[2] == 2 else ():
                 alt = f"Ends of paths of {case} by {sampler} at strength {etas[i]:g}"
                 with panel(f"ends-{case}-{sampler}-{i}", alt, drawn, width=330, height=300) as axes:
-                    _cloud(axes, points[i], SAMPLERS[sampler][1], 4.0)
+                    _cloud(axes, points[i], SAMPLERS[sampler][1], 5.5)
                     means = np.array(values["law"]["means"])
                     axes.plot(*means.T, "+", color=INK, markersize=10)
                     axes.set(title=f"{sampler.upper()}, η = {etas[i]:g}")
@@ -341,7 +341,8 @@ def _histograms(axes: Axes, clouds: Mapping[str, np.ndarray]) -> None:
             points, bins=121, range=(-reach, reach), density=True, histtype="step", color=colour, label=name, lw=1.6
         )
     axes.set(yscale="log", xlabel="x", ylabel="density")
-    axes.legend()
+    log_axis(axes.yaxis)
+    axes.legend(loc="upper right")
 
 
 def _cloud(axes: Axes, points: np.ndarray, colour: str, reach: float | None) -> None:
