@@ -1,7 +1,7 @@
 """What knowing the class is worth to a denoiser, and how its features separate the classes.
 
 PSNR against noise level (arXiv 2410.11646, figure 3) with the right class's centroid, a wrong class's, and none; scatter of
-``phi`` between and within classes (figure 2), for each block and noise level. On test images.
+``phi`` between and within classes (figure 2), for each block and noise level, clean images included. On test images.
 """
 
 from collections.abc import Iterator
@@ -13,6 +13,7 @@ from torch import Tensor
 
 from featdiff import artifacts, seeds
 from featdiff.data import archive
+from featdiff.diffusion import levels
 from featdiff.features import centroids
 from featdiff.features.centroids import CentroidTable
 from featdiff.networks.denoiser import NetworkDenoiser
@@ -47,7 +48,8 @@ def measure(settings: Denoising, data: Path, model: Path, table: Path | None, ou
                 psnr_rows.append(
                     {"model": name, "target": target, "class": test.classes[y], "sigma": sigma, **summary(values)}
                 )
-        features = [batched_features(denoiser, x, sigma) for x in noisy]
+    for sigma in (levels.CLEAN, *settings.sigmas):
+        features = [batched_features(denoiser, noised(x, sigma, settings.seed, y), sigma) for y, x in enumerate(images)]
         for block, columns in denoiser.network.feature_columns.items():
             between, within = scatter([f[:, columns] for f in features])
             row = {"model": name, "block": block, "sigma": sigma, "between": between, "within": within}

@@ -51,7 +51,7 @@ def test_rows_cover_targets_classes_and_levels(tiny_dataset, tiny_checkpoint, tm
     keys = {(r["target"], r["class"], r["sigma"]) for r in payload["rows"]}
     assert keys == {(t, c, s) for t in ("right", "wrong", "none") for c in ("flat", "stripes") for s in (0.1, 0.5)}
     blocks = {(r["block"], r["sigma"]) for r in payload["scatter"]}
-    assert blocks == {(b, s) for b in ("encoder0", "middle", "decoder0") for s in (0.1, 0.5)}
+    assert blocks == {(b, s) for b in ("encoder0", "middle", "decoder0") for s in (0.001, 0.1, 0.5)}
     assert made.settings["name"] == "tiny" and set(made.inputs) == {"dataset", "checkpoint", "centroids"}
     denoising.measure(settings, tiny_dataset, tiny_checkpoint, None, tmp_path / "plain.json", name="plain")
     plain, _ = artifacts.read_json(tmp_path / "plain.json", "denoising")

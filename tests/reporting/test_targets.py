@@ -27,7 +27,7 @@ def spoil(frame, column, value, **where):
 
 
 def test_all_hold_on_good_tables(tables):
-    assert [v.holds for v in judge(tables)] == [True] * 7
+    assert [v.holds for v in judge(tables)] == [True] * 8
 
 
 @pytest.mark.parametrize(
@@ -58,9 +58,9 @@ def test_one_noise_level_below_the_mixture_misses(tables):
 
 def test_scatter_is_of_the_whole_feature_vector(tables):
     spoil(tables["scatter"], "between", 0.1, model="guided", block="middle")
-    assert judge(tables)[6].holds, "two blocks outweigh the third"
+    assert judge(tables)[7].holds, "two blocks outweigh the third"
     spoil(tables["scatter"], "between", 0.1, model="guided", sigma=1.0)
-    found = judge(tables)[6]
+    found = judge(tables)[7]
     assert found.holds is False
     assert found.measured == "0.10 times the mixture's ratio (σ = 1)"
 

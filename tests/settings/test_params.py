@@ -41,7 +41,6 @@ def test_unknown_keys_are_named(values):
         ("models.guided.network", "huge", r"models.guided.network is 'huge', which is not a row.*small"),
         ("samplings.guided.model", "mixture", "feature guidance needs a model with condition: feature"),
         ("samplings.guided.sigma_end", 50, "must be below sigma_start"),
-        ("samplings.guided.sigma_start", 80, r"goes from sigma 80.0.*beyond the centroids' grid.*widen"),
         (
             "samplings.guided.sampler.kind",
             "magic",
@@ -74,3 +73,10 @@ def test_a_missing_or_broken_file_is_one_clear_message(tmp_path):
     (tmp_path / "params.yaml").write_text("a: [1,")
     with pytest.raises(UserError, match="not valid YAML"):
         params.load(tmp_path / "params.yaml")
+
+
+def test_sampling_beyond_the_centroids_grid_is_refused_where_the_grid_is_used(values):
+    values["samplings"]["guided"]["sigma_start"] = 80
+    params.parse(params.Params, values, "params.yaml")
+    values["trainings"]["preview"]["partner_noise"] = "same"
+    refused(values, r"goes from sigma 80.0.*beyond the centroids' grid.*widen")
