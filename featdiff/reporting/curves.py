@@ -155,6 +155,9 @@ def _with_range(axes: Axes, table: pd.DataFrame, line: str, mark: str, label: st
 def _noise_axis(axes: Axes, sigmas: pd.Series) -> None:
     axes.set_xscale("log")
     axes.set_xlabel(NOISE)
-    ticks = sorted(sigmas.unique())
+    ticks: list[float] = []
+    for sigma in sorted(sigmas.unique()):
+        if not ticks or sigma / ticks[-1] > 2:  # room for the number
+            ticks.append(sigma)
     log_axis(axes.xaxis, ticks if len(ticks) <= 9 else None)
     axes.tick_params(axis="both", color=FAINT)

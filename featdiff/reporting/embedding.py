@@ -65,17 +65,22 @@ def embedding(
         with panel(f"map-{level}", alt, parts, width=360, height=HEIGHT) as axes:
             _map(axes, flat, classes, thumbnails, f"σ = {sigma}, largest distance {distances[:, level].max():.2g}")
         kept.append(share)
-    alt = "Distances between class centroids against noise level"
-    with panel("centroid-distances", alt, parts, width=360, height=HEIGHT) as axes:
-        _distances(axes, distances, sigmas, classes)
+    if len(sigmas) > 1:
+        alt = "Distances between class centroids against noise level"
+        with panel("centroid-distances", alt, parts, width=360, height=HEIGHT) as axes:
+            _distances(axes, distances, sigmas, classes)
     amount = "all" if min(kept) > 0.995 else f"at least {min(kept):.0%}"
     caption = (
         "<strong>Where the network puts the classes.</strong> A class is told to the network as a centroid: the mean "
-        "feature vector of its training images ({dimension} numbers), at each noise level. The maps show the {count} centroids "
-        "at some noise levels (dots), flattened so that distances between them are kept as well as a plane can ({share} of "
+        "feature vector of its training images ({dimension} numbers). A map shows the {count} centroids at one noise level "
+        "(dots), flattened so that distances between them are kept as well as a plane can ({share} of "
         "their variance); each map has its own scale, and directions mean nothing. Pictures are real patches of the class, "
-        "moved aside where they would cover each other. The last panel has the distances themselves: where they shrink towards "
-        "high noise, the classes can no longer be told apart."
+        "moved aside where they would cover each other. "
+    )
+    caption += (
+        "The last panel has the distances themselves: where they shrink towards high noise, the classes can no longer be told apart."
+        if len(sigmas) > 1
+        else "This model was trained with clean partners, so it knows one centroid for all noise levels, that of clean images."
     )
     text = Markup(caption).format(dimension=values.shape[2], count=len(classes), share=amount)
     return Figure("embedding", parts, text, narrow=True)

@@ -117,3 +117,11 @@ def test_graph_with_unknown_rule_or_wrong_text_is_refused(tmp_path):
 @pytest.mark.parametrize(("value", "text"), [(-0.0001, "0.00"), (-1.5, "−1.50"), (2, "2.00")])
 def test_numbers_have_true_minus_signs_and_no_negative_zero(value, text):
     assert tables.number(value, 2) == text
+
+
+def test_a_table_of_one_level_has_a_map_and_no_curve():
+    values = np.array([[[0.0, 0.0]], [[3.0, 0.0]], [[0.0, 4.0]]])
+    thumbnails = {0: np.zeros((8, 8, 1), np.uint8)}
+    figure = embedding.embedding(values, np.array([1e-3]), ["a", "b", "c"], thumbnails)
+    assert len(figure.panels) == 1
+    assert "clean partners" in figure.caption
