@@ -28,6 +28,7 @@ class Project:
             self.datasets = sorted({model.dataset for model in self.params.models.values()})
             self.raw = {name: self._raw_files(name) for name in self.datasets}
             self._check_names()
+            self._check_sizes()
         except UserError as error:
             print(f"error: {error}", file=sys.stderr)
             raise SystemExit(2) from None
@@ -35,6 +36,18 @@ class Project:
     def _check_names(self) -> None:
         for name in {*self.samplings} & {REAL + dataset for dataset in self.datasets}:
             raise UserError(f"samplings.{name}: this name belongs to the real images of a data set; choose another")
+
+    def _check_sizes(self) -> None:
+        """A network halves its images once a scale, so their side has to be a multiple of that."""
+        for name, model in self.params.models.items():
+            size = self.params.datasets[model.dataset].layout.size
+            network = self.params.networks[model.network]
+            factor = network.patch * 2 ** (len(network.widths) - 1)
+            if size % factor:
+                raise UserError(
+                    f"models.{name}: images of {size} pixels (datasets.{model.dataset}.layout.size) do not fit networks."
+                    f"{model.network}, whose smallest scale is 1/{factor} of them: choose a multiple of {factor}, or fewer widths"
+                )
 
     def _raw_files(self, dataset: str) -> list[str]:
         """The files a data set is made from: every file of a folder, a zip, or none for packaged images."""

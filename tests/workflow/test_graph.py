@@ -115,6 +115,7 @@ def test_each_profile_plans_the_whole_graph(project, profile):
         ({"samplings": {"guided": {"images": 0}}}, ["samplings.guided.images", "greater than or equal to 1", "got 0"]),
         ({"models": {"guided": {"dataset": "stones"}}}, ["models.guided.dataset", "stones", "textures"]),
         ({"datasets": {"../x": {}}}, ["datasets", "../x"]),
+        ({"networks": {"small": {"widths": [8, 8, 8, 8, 8, 8]}}}, ["models.guided", "pixels", "choose a multiple of 32"]),
         ({"samplings": {"real-textures": {"model": "mixture", "guidance": {"kind": "none"}, "sampler": {"kind": "ddim"}, "images": 8}}}, ["real-textures", "choose another"]),
         ({"datasets": {"textures": {"source": {"kind": "zip", "name": None, "path": "mine.zip"}}}}, ["datasets.textures.source"]),
     ],
