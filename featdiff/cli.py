@@ -83,11 +83,15 @@ def sample(
     out: Out,
     shard: Annotated[int, typer.Option(help="Which shard of the sampling to draw, from 0.")],
     centroids: Table = None,
+    weak: Annotated[Path | None, typer.Option(help="Autoguidance: the weaker model's checkpoint.")] = None,
+    weak_centroids: Annotated[Path | None, typer.Option(help="Autoguidance: the weaker model's centroids.")] = None,
 ) -> None:
     """Draw one shard of a sampling."""
+    from featdiff.sampling.guided import Source
     from featdiff.sampling.shards import sample_shard
 
-    sample_shard(_settings(params.Sampling, settings), model, centroids, shard, out)
+    weaker = Source(weak, weak_centroids) if weak else None
+    sample_shard(_settings(params.Sampling, settings), model, centroids, shard, out, weak=weaker)
 
 
 @app.command()

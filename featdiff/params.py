@@ -8,7 +8,7 @@ workflow is the name of a row. The JSON schema in ``workflow/schemas`` is genera
 import json
 import re
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, Literal, Self, TypeVar
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
@@ -174,6 +174,9 @@ class Training(Settings):
     partner_loss: Annotated[float, Field(ge=0)] = Field(
         0.0, description="Weight of the partners' own unconditional denoising loss; 0 is the paper's."
     )
+    label_dropout: Annotated[float, Field(ge=0, lt=1)] = Field(
+        0.1, description="Share of images whose label is hidden; of networks with condition: label alone."
+    )
     flip: bool = Field(True, description="Mirror training images left-right at random.")
     precision: Literal["bf16", "fp32"] = "bf16"
     save_every: Count = Field(20000, description="Images between two resume states.")
@@ -189,14 +192,30 @@ class Training(Settings):
         return self
 
 
+Condition = Annotated[
+    Literal["feature", "label", "none"],
+    Field(description="Told of the class: features of others of its class, its label, or nothing (the mixture model)."),
+]
+OnlyClass = Annotated[
+    str | None, Field(min_length=1, description="Train on the images of this class alone: the single-class reference.")
+]
+
+
 class Model(Settings):
     """One trained model: rows of the other tables, and what the network is told about the class."""
 
     dataset: Name
     network: Name
     training: Name
-    condition: Literal["feature", "none"] = Field(description="Same-class features, or nothing (the mixture model).")
+    condition: Condition
+    only: OnlyClass = None
     seed: Seed = 0
+
+    @model_validator(mode="after")
+    def _check(self) -> "Model":
+        if self.only is not None and self.condition != "none":
+            raise ValueError(f"a model of one class ('{self.only}') has nothing to be told: set condition to none")
+        return self
 
 
 class TrainSpec(Settings):
@@ -204,7 +223,8 @@ class TrainSpec(Settings):
 
     network: Network
     training: Training
-    condition: Literal["feature", "none"]
+    condition: Condition
+    only: OnlyClass = None
     seed: Seed
 
 
@@ -240,24 +260,56 @@ class Discrete(Settings):
     rho: Positive = 7.0
 
 
+Strength = Annotated[float, Field(ge=0, le=100)]
+Interval = Annotated[
+    tuple[Annotated[float, Field(ge=0)], Positive] | None,
+    Field(description="Noise levels (low, high] at which the strength acts; elsewhere it is 1 (arXiv 2404.07724)."),
+]
+
+
 class NoGuidance(Settings):
-    """The model as it is: unconditional samples."""
+    """The model as it is, told nothing: unconditional samples, or those of its only class."""
 
     kind: Literal["none"]
 
 
-class FeatureGuidance(Settings):
-    """Match the class centroid; strengths beyond 1 extrapolate past it."""
+class _Guidance(Settings):
+    interval: Interval = None
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if self.interval and self.interval[0] >= self.interval[1]:
+            raise ValueError(f"interval must rise, got {list(self.interval)}")
+        return self
+
+
+class FeatureGuidance(_Guidance):
+    """Match the class centroid; strengths beyond 1 extrapolate past it, away from the mean of the classes."""
 
     kind: Literal["feature"]
-    strength: Annotated[float, Field(ge=0, le=100)] = 1.0
+    strength: Strength = 1.0
+
+
+class ClassifierFreeGuidance(_Guidance):
+    """``D(none) + strength (D(label) - D(none))``; 1 is the label-conditional model at half the cost (arXiv 2207.12598)."""
+
+    kind: Literal["classifier-free"]
+    strength: Strength = 1.0
+
+
+class Autoguidance(_Guidance):
+    """``D_weak + strength (D - D_weak)``, both told the class, by a less trained or smaller model (arXiv 2406.02507)."""
+
+    kind: Literal["autoguidance"]
+    weak: Name = Field(description="The weaker model: another row of models, of the same data set and condition.")
+    strength: Strength = 2.0
 
 
 class Sampling(Settings):
     """One set of samples."""
 
     model: Name
-    guidance: NoGuidance | FeatureGuidance = Field(discriminator="kind")
+    guidance: NoGuidance | FeatureGuidance | ClassifierFreeGuidance | Autoguidance = Field(discriminator="kind")
     sampler: Ascent | Discrete = Field(discriminator="kind")
     images: Count = Field(description="Images a class; with no guidance, images in all.")
     sigma_start: Positive = 5.0
@@ -461,30 +513,60 @@ class Params(Settings):
                 _need(f"models.{name}.{field}", getattr(model, field), table)
         for name, sampling in self.samplings.items():
             _need(f"samplings.{name}.model", sampling.model, self.models)
-            if sampling.guidance.kind == "feature" and self.models[sampling.model].condition != "feature":
-                raise ValueError(
-                    f"samplings.{name}: feature guidance needs a model with condition: feature, "
-                    f"but models.{sampling.model} has condition: {self.models[sampling.model].condition}"
-                )
+            self._check_guidance(f"samplings.{name}", sampling)
             grid = self.centroids
             outside = sampling.sigma_start > grid.sigma_max or sampling.sigma_end < grid.sigma_min
-            training = self.trainings[self.models[sampling.model].training]
-            if sampling.guidance.kind == "feature" and training.partner_noise == "same" and outside:
+            if outside and any(
+                self.trainings[self.models[m].training].partner_noise == "same" for m in self.guides(name)
+            ):
                 raise ValueError(
                     f"samplings.{name} goes from sigma {sampling.sigma_start} to {sampling.sigma_end}, beyond the centroids' "
                     f"grid from {grid.sigma_max} to {grid.sigma_min}: widen centroids.sigma_min and sigma_max"
                 )
         for field in ("guided", "baseline"):
             _need(f"report.{field}", getattr(self.report, field), self.samplings)
-        if self.samplings[self.report.guided].guidance.kind != "feature":
+        if not self.guides(self.report.guided):
             raise ValueError(f"report.guided names '{self.report.guided}', which is not feature-guided")
         return self
+
+    def _check_guidance(self, where: str, sampling: Sampling) -> None:
+        """Each kind of guidance needs a model that was told the right thing."""
+        guidance, model = sampling.guidance, self.models[sampling.model]
+        needed = {"feature": ("feature",), "classifier-free": ("label",), "autoguidance": ("feature", "label")}
+        if model.condition not in needed.get(guidance.kind, (model.condition,)):
+            raise ValueError(
+                f"{where}: {guidance.kind} guidance needs a model with condition: {' or '.join(needed[guidance.kind])}, "
+                f"but models.{sampling.model} has condition: {model.condition}"
+            )
+        if guidance.kind == "autoguidance":
+            _need(f"{where}.guidance.weak", guidance.weak, self.models)
+            weak = self.models[guidance.weak]
+            if (weak.dataset, weak.condition) != (model.dataset, model.condition):
+                raise ValueError(
+                    f"{where}.guidance.weak: models.{guidance.weak} and models.{sampling.model} must share data set and condition"
+                )
+
+    def models_of(self, sampling: str) -> list[str]:
+        """The models that draw a set of samples: its own and, under autoguidance, the weak one."""
+        row = self.samplings[sampling]
+        return [row.model, *([row.guidance.weak] if row.guidance.kind == "autoguidance" else [])]
+
+    def guides(self, sampling: str) -> list[str]:
+        """Those of :meth:`models_of` whose centroids are needed."""
+        if self.samplings[sampling].guidance.kind == "none":
+            return []
+        return [name for name in self.models_of(sampling) if self.models[name].condition == "feature"]
 
     def train_spec(self, name: str) -> TrainSpec:
         """The row ``models.name`` with its network and training resolved."""
         model = self.models[name]
-        network, training = self.networks[model.network], self.trainings[model.training]
-        return TrainSpec(network=network, training=training, condition=model.condition, seed=model.seed)
+        return TrainSpec(
+            network=self.networks[model.network],
+            training=self.trainings[model.training],
+            condition=model.condition,
+            only=model.only,
+            seed=model.seed,
+        )
 
 
 def _need(where: str, name: str, table: dict[str, Any]) -> None:

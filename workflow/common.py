@@ -107,8 +107,16 @@ class Project:
 
     def guide_of(self, sampling: str) -> list[str]:
         """The centroids that guide a set of samples, if any."""
-        row = self.params.samplings[sampling]
-        return self.centroids_of(row.model) if row.guidance.kind == "feature" else []
+        model = self.params.samplings[sampling].model
+        return self.centroids_of(model) if model in self.params.guides(sampling) else []
+
+    def weak_of(self, sampling: str) -> list[str]:
+        """The weaker checkpoint of autoguidance, if any."""
+        return [self.checkpoint(model) for model in self.params.models_of(sampling)[1:]]
+
+    def weak_guide_of(self, sampling: str) -> list[str]:
+        """The weaker model's centroids, if any."""
+        return [file for model in self.params.models_of(sampling)[1:] for file in self.centroids_of(model)]
 
     def shards_of(self, sampling: str) -> list[str]:
         """The parts a set of samples is drawn in."""

@@ -24,11 +24,13 @@ def feature(denoiser: Denoiser, centroids: Callable[[Tensor, Tensor], Tensor]) -
 def classifier_free(denoiser: Denoiser, *, strength: float | Tensor) -> Denoiser:
     """Classifier-free guidance (arXiv 2207.12598): ``D(none) + strength (D(condition) - D(none))``.
 
-    ``strength = 1`` is the conditional model; in the notation of arXiv 2403.01639 it is ``1 + eta``. A tensor (B, 1, ...)
-    gives each row a strength of its own.
+    ``strength = 1`` is the conditional model, at one network evaluation instead of two; in the notation of
+    arXiv 2403.01639 it is ``1 + eta``. A tensor (B, 1, ...) gives each row a strength of its own.
     """
 
     def guided(x: Tensor, t: Tensor, condition: Any = None) -> Tensor:
+        if isinstance(strength, int | float) and strength == 1:
+            return denoiser(x, t, condition)
         return torch.lerp(denoiser(x, t, None), denoiser(x, t, condition), strength)
 
     return guided

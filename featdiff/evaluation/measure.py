@@ -14,6 +14,7 @@ subsets). Where a set has just n images each draw takes all of them, and the spr
 | frechet, kid, precision, recall, density, coverage, vendi | class, all | lower is better for the first two |
 | class_accuracy | class, all | share taken for their class by the judge; on test images: how good the judge is |
 | class_share | class | samples without a class: share that the judge takes for this one |
+| network_evaluations | all | samples: what one of them cost, the mean over the set |
 | nearest_training, nearest_training_test, copied_share | class, all | see :mod:`featdiff.evaluation.memorisation` |
 """
 
@@ -76,6 +77,7 @@ def evaluate(
         *_distances(settings, data, data_features, chosen, count),
         *_classes(settings, data, data_features, chosen),
         *_copies(settings, data, test, chosen, count),
+        *_cost(chosen),
     ]
 
 
@@ -154,9 +156,11 @@ def _sample_rows(data: ImageArchive, samples: ImageArchive, count: int) -> dict[
         rows = {-1: np.arange(len(samples.index))}
     elif labels == set(names) and samples.classes == data.classes:
         rows = {label: rows_of(samples.index, label) for label in names}
+    elif len(labels) == 1 and samples.classes == [names.get(label) for label in labels]:
+        rows = {label: rows_of(samples.index, label) for label in labels}  # of a model of one class
     else:
         given = sorted(set(samples.index["class"].astype(str)))
-        raise UserError(f"samples are of the classes {given}; either all of {data.classes} or none is needed")
+        raise UserError(f"samples are of the classes {given}; all of {data.classes}, one of them, or none is needed")
     for label, found in rows.items():
         if len(found) < count:
             what = f"class {names[label]} has" if label >= 0 else "there are"
@@ -177,7 +181,7 @@ def _distances(
         for label in labels_of(data)
     }
     generated = _generated(settings, chosen, count)
-    for label, name in [*labels_of(data).items(), (None, ALL)]:
+    for label, name in _measured(data, chosen):
         real_rows = _side(reference, label, count)
         generated_rows = _side(generated, label if chosen.labelled else -1, count)
         for measure, values in _compare(
@@ -187,6 +191,14 @@ def _distances(
             _generator(settings, "subsets", name),
         ).items():
             yield _row(name, measure, values.mean(), count, spread=values.std(ddof=1) if len(values) > 1 else None)
+
+
+def _measured(data: ImageArchive, chosen: _Set) -> list[tuple[int | None, str]]:
+    """Labels and names of the rows: each class and, last, all; of samples of one class that class alone."""
+    names = labels_of(data)
+    if chosen.labelled and len(chosen.rows) < len(names):
+        return [(label, names[label]) for label in chosen.rows]
+    return [*names.items(), (None, ALL)]
 
 
 def _generated(settings: Evaluation, chosen: _Set, count: int) -> dict[int, list[np.ndarray]]:
@@ -228,12 +240,13 @@ def _classes(settings: Evaluation, data: ImageArchive, data_features: Features, 
         data_features.at(np.concatenate(training)), np.repeat(list(names), [len(rows) for rows in training])
     )
     taken = {label: judge.predict(chosen.features.at(rows)) for label, rows in chosen.rows.items()}
-    for label, name in names.items():
-        if chosen.labelled:
-            yield _row(name, "class_accuracy", (taken[label] == label).mean(), len(taken[label]))
-        else:
+    if not chosen.labelled:
+        for label, name in names.items():
             yield _row(name, "class_share", (taken[-1] == label).mean(), len(taken[-1]))
-    if chosen.labelled:
+        return
+    for label in chosen.rows:
+        yield _row(names[label], "class_accuracy", (taken[label] == label).mean(), len(taken[label]))
+    if len(chosen.rows) == len(names):
         right = np.concatenate([taken[label] == label for label in names])
         yield _row(ALL, "class_accuracy", right.mean(), len(right))
 
@@ -244,13 +257,19 @@ def _copies(settings: Evaluation, data: ImageArchive, test: _Set, chosen: _Set, 
     chosen_draws = _generated(settings, chosen, count)
     test_distances = _nearest(settings, test, test_draws, training)
     distances = test_distances if chosen is test else _nearest(settings, chosen, chosen_draws, training)
-    classes = list(labels_of(data).items()) if chosen.labelled else []
-    for label, name in [*classes, (None, ALL)]:
+    for label, name in _measured(data, chosen) if chosen.labelled else [(None, ALL)]:
         rows = _side(chosen_draws, label if chosen.labelled else -1, count)[0]
         found = copying(distances[rows], test_distances[_side(test_draws, label, count)[0]])
         yield _row(name, "nearest_training", found.median, count)
         yield _row(name, "nearest_training_test", found.median_test, count)
         yield _row(name, "copied_share", found.share, count)
+
+
+def _cost(chosen: _Set) -> Iterator[Row]:
+    """What an image of the samples cost; real images cost nothing."""
+    if "evaluations" in chosen.images.index:
+        spent = chosen.images.index["evaluations"]
+        yield _row(ALL, "network_evaluations", spent.mean(), len(spent))
 
 
 def _nearest(

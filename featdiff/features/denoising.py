@@ -1,10 +1,10 @@
 """What knowing the class is worth to a denoiser, and how its features separate the classes.
 
-PSNR against noise level (arXiv 2410.11646, figure 3) with the right class's centroid, a wrong class's, and none; scatter of
+PSNR against noise level (arXiv 2410.11646, figure 3) told the right class, a wrong one, or nothing; scatter of
 ``phi`` between and within classes (figure 2), for each block and noise level, clean images included. On test images.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +22,8 @@ from featdiff.training import checkpoint
 from featdiff.training.devices import pick_device, to_images
 
 BATCH = 256
+Teller = Callable[[Tensor, Tensor], Tensor]
+"""From noise levels (B,) and labels (B,) to the condition a network understands."""
 
 
 def measure(settings: Denoising, data: Path, model: Path, table: Path | None, out: Path, *, name: str) -> None:
@@ -34,22 +36,29 @@ def measure(settings: Denoising, data: Path, model: Path, table: Path | None, ou
     device = pick_device()
     denoiser = trained.denoiser.to(device)
     known = centroids.read_for(table, model).to(device) if table else None
-    images = [
-        centroids.subset(to_images(test.select(label=y).images), settings.images_per_class, settings.seed, y).to(device)
-        for y in range(len(test.classes))
-    ]
+    tell = teller(trained.spec.condition, known)
+    labels = [test.classes.index(trained.spec.only)] if trained.spec.only else range(len(test.classes))
+    images = {
+        y: centroids.subset(to_images(test.select(label=y).images), settings.images_per_class, settings.seed, y).to(
+            device
+        )
+        for y in labels
+    }
     psnr_rows: list[dict[str, Any]] = []
     scatter_rows: list[dict[str, Any]] = []
     for sigma in settings.sigmas:
-        noisy = [noised(x, sigma, settings.seed, y) for y, x in enumerate(images)]
-        for target in ("right", "wrong", "none") if known else ("none",):
-            for y, x in enumerate(images):
-                values = psnr(denoise(denoiser, noisy[y], sigma, known, y, target), x)
+        noisy = {y: noised(x, sigma, settings.seed, y) for y, x in images.items()}
+        for target in ("none",) if tell is None else ("right", "wrong", "none"):
+            for y, x in images.items():
+                told = {"right": y, "wrong": (y + 1) % len(test.classes), "none": None}[target]
+                values = psnr(denoise(denoiser, noisy[y], sigma, tell, told), x)
                 psnr_rows.append(
                     {"model": name, "target": target, "class": test.classes[y], "sigma": sigma, **summary(values)}
                 )
     for sigma in (levels.CLEAN, *settings.sigmas):
-        features = [batched_features(denoiser, noised(x, sigma, settings.seed, y), sigma) for y, x in enumerate(images)]
+        if len(images) < 2:
+            break  # nothing between classes
+        features = [batched_features(denoiser, noised(x, sigma, settings.seed, y), sigma) for y, x in images.items()]
         for block, columns in denoiser.network.feature_columns.items():
             between, within = scatter([f[:, columns] for f in features])
             row = {"model": name, "block": block, "sigma": sigma, "between": between, "within": within}
@@ -63,18 +72,22 @@ def noised(images: Tensor, sigma: float, seed: int, label: int) -> Tensor:
     return images + sigma * torch.randn(images.shape, generator=generator).to(images)
 
 
+def teller(condition: str, table: CentroidTable | None) -> Teller | None:
+    """How a model is told a class: by its label, its centroid, or not at all."""
+    if condition == "label":
+        return lambda t, labels: labels
+    return table.at if table is not None else None
+
+
 @torch.inference_mode()
-def denoise(
-    denoiser: NetworkDenoiser, noisy: Tensor, sigma: float, table: CentroidTable | None, label: int, target: str
-) -> Tensor:
-    """Clean estimates of images of class ``label``, with its own centroid, the next class's, or none."""
+def denoise(denoiser: NetworkDenoiser, noisy: Tensor, sigma: float, tell: Teller | None, label: int | None) -> Tensor:
+    """Clean estimates of noisy images by a network that is told they are of class ``label``, or nothing."""
     estimates = []
     for x in noisy.split(BATCH):
         t = x.new_full((len(x),), sigma)
         condition = None
-        if table is not None and target != "none":
-            y = label if target == "right" else (label + 1) % len(table.classes)
-            condition = table.at(t, torch.full((len(x),), y, device=x.device))
+        if tell is not None and label is not None:
+            condition = tell(t, torch.full((len(x),), label, device=x.device))
         estimates.append(denoiser(x, t, condition))
     return torch.cat(estimates)
 

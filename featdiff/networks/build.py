@@ -5,14 +5,17 @@ from featdiff.networks.unet import FeatureUNet
 from featdiff.params import Network
 
 
-def build(network: Network, *, condition: str, channels: int, data_mean: float, data_std: float) -> NetworkDenoiser:
-    """A fresh denoiser. Without a condition the taps only read features: their scales are not trained."""
+def build(
+    network: Network, *, condition: str, classes: int, channels: int, data_mean: float, data_std: float
+) -> NetworkDenoiser:
+    """A fresh denoiser. Where the condition is not the feature the taps only read: their scales are not trained."""
     unet = FeatureUNet(
         channels,
         network.widths,
         network.matched_blocks,
         patch=network.patch,
         noise_embedding=network.noise_embedding,
+        classes=classes if condition == "label" else 0,
         initial_scale=network.initial_scale,
         learned_scale=network.learned_scale and condition == "feature",
         zero_output=network.zero_output,

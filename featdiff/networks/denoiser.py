@@ -17,7 +17,8 @@ from featdiff.networks.unet import FeatureUNet
 class NetworkDenoiser(nn.Module):
     """``denoiser(x, t, condition)``: images (B, C, H, W) in [0, 1] plus noise of standard deviation ``t`` (B,).
 
-    ``condition`` is a target feature vector (B, feature_dim) or None for the unconditional network.
+    ``condition`` is a target feature vector (B, feature_dim), for a network with a label embedding labels (B,) of which
+    ``classes`` stands for no label, or None for the unconditional network.
     """
 
     def __init__(self, network: FeatureUNet, *, form: str, data_mean: float, data_std: float):
@@ -32,7 +33,11 @@ class NetworkDenoiser(nn.Module):
         return self.network.feature_dim
 
     def forward(self, x: Tensor, t: Tensor, condition: Tensor | None = None) -> Tensor:
-        return self._denoise(x, t, unmatched if condition is None else to_features(condition))[0]
+        if condition is None:
+            return self._denoise(x, t, unmatched)[0]
+        if condition.is_floating_point():
+            return self._denoise(x, t, to_features(condition))[0]
+        return self._denoise(x, t, unmatched, condition)[0]
 
     def features(self, x: Tensor, t: Tensor) -> Tensor:
         """``phi(x)``, of shape (B, feature_dim): the channel means of the unconditional pass."""
@@ -54,13 +59,13 @@ class NetworkDenoiser(nn.Module):
             partner_estimates, phi = self._denoise(partners, partners_t, unmatched)
         return self(x, t, mean_of_others(phi, size)), partner_estimates
 
-    def _denoise(self, x: Tensor, t: Tensor, match: Match) -> tuple[Tensor, Tensor]:
+    def _denoise(self, x: Tensor, t: Tensor, match: Match, labels: Tensor | None = None) -> tuple[Tensor, Tensor]:
         if self.form == "residual":
             residual, phi = self.network(x, match=match)
             return x - residual.float(), phi
         sigma = t.view(-1, 1, 1, 1)
         total = (sigma**2 + self.data_std**2).sqrt()
         centred = x - self.data_mean
-        output, phi = self.network(centred / total, t.log() / 4, match)
+        output, phi = self.network(centred / total, t.log() / 4, match, labels)
         skip = self.data_std**2 / total**2 * centred
         return skip + sigma * self.data_std / total * output.float() + self.data_mean, phi

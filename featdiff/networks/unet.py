@@ -78,17 +78,30 @@ class Block(nn.Module):
 
 
 class NoiseEmbedding(nn.Module):
-    """Fourier features of the noise level and a two-layer perceptron (Karras et al., arXiv 2206.00364, appendix C)."""
+    """Fourier features of the noise level and a two-layer perceptron (Karras et al., arXiv 2206.00364, appendix C).
 
-    def __init__(self, width: int, frequencies: int = 16):
+    With ``classes`` a learned vector for each label, and one more for "no label", is added before the first ReLU.
+    """
+
+    def __init__(self, width: int, *, classes: int = 0, frequencies: int = 16):
         super().__init__()
         self.frequencies: Tensor
         self.register_buffer("frequencies", 2.0 ** torch.linspace(-3, 3, frequencies), persistent=False)
         self.mlp = nn.Sequential(nn.Linear(2 * frequencies, width), nn.ReLU(), nn.Linear(width, width), nn.ReLU())
+        self.labels = nn.Embedding(classes + 1, width) if classes else None
 
-    def forward(self, noise: Tensor) -> Tensor:
+    def forward(self, noise: Tensor, labels: Tensor | None = None) -> Tensor:
+        """Noise (B,) and, with classes, labels (B,) or None for "no label" -> (B, width)."""
         angle = 2 * math.pi * noise[:, None] * self.frequencies
-        return self.mlp(torch.cat([angle.sin(), angle.cos()], dim=1))
+        first, *rest = self.mlp
+        embedded = first(torch.cat([angle.sin(), angle.cos()], dim=1))
+        if self.labels is not None:
+            if labels is None:
+                labels = torch.full(noise.shape, self.labels.num_embeddings - 1, device=noise.device)
+            embedded = embedded + self.labels(labels)
+        for layer in rest:
+            embedded = layer(embedded)
+        return embedded
 
 
 class FeatureUNet(nn.Module):
@@ -96,7 +109,8 @@ class FeatureUNet(nn.Module):
 
     ``widths`` are the channels of the encoder blocks and, last, of the middle block. ``matched`` names the blocks that
     take part in ``phi``, in the order of the forward pass: ``encoder0`` ... ``middle`` ... ``decoder0``. With ``patch`` of p
-    the network works on p x p pixels a position (space to depth), which at equal cost allows p times the widths.
+    the network works on p x p pixels a position (space to depth), which at equal cost allows p times the widths. With
+    ``classes`` it can be told a label, through the noise embedding.
     """
 
     def __init__(
@@ -107,6 +121,7 @@ class FeatureUNet(nn.Module):
         *,
         patch: int = 1,
         noise_embedding: int = 0,
+        classes: int = 0,
         initial_scale: float = 1.0,
         learned_scale: bool = True,
         zero_output: bool = False,
@@ -116,7 +131,9 @@ class FeatureUNet(nn.Module):
         scales, e = len(outer), noise_embedding
         self.downsampling = patch * 2**scales
         self.split, self.merge = nn.PixelUnshuffle(patch), nn.PixelShuffle(patch)
-        self.embedding = NoiseEmbedding(e) if e else None
+        if classes and not e:
+            raise UserError("a network told a label needs a noise embedding to carry it: set noise_embedding above 0")
+        self.embedding = NoiseEmbedding(e, classes=classes) if e else None
         blocks: dict[str, Block] = {}
         for i, width in enumerate(outer):
             before = outer[i - 1] if i else channels * patch**2
@@ -145,12 +162,14 @@ class FeatureUNet(nn.Module):
             self.feature_columns[name] = columns  # of phi, by matched block
             self.feature_dim = columns.stop
 
-    def forward(self, x: Tensor, noise: Tensor | None = None, match: Match = unmatched) -> tuple[Tensor, Tensor]:
+    def forward(
+        self, x: Tensor, noise: Tensor | None = None, match: Match = unmatched, labels: Tensor | None = None
+    ) -> tuple[Tensor, Tensor]:
         """Map images (B, C, H, W) and noise embeddings' input (B,) to the output image and ``phi`` (B, feature_dim).
 
         ``phi`` holds the means *before* matching, so with ``match=unmatched`` it is the feature vector of ``x``.
         """
-        embedded = self.embedding(noise) if self.embedding is not None else None
+        embedded = self.embedding(noise, labels) if self.embedding is not None else None
         features: list[Tensor] = []
 
         def run(name: str, x: Tensor) -> Tensor:

@@ -4,10 +4,10 @@ Image ``number`` of class ``label`` has a noise generator of its own, and every 
 batch is padded), so an image is the same, bit for bit on the CPU, however the work is sharded.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -17,12 +17,11 @@ from tqdm import tqdm
 
 from featdiff import artifacts, seeds
 from featdiff.data import archive
-from featdiff.diffusion import guidance, levels, samplers
+from featdiff.diffusion import levels, samplers
 from featdiff.diffusion.denoiser import Denoiser
 from featdiff.errors import UserError
-from featdiff.features import centroids
 from featdiff.params import Ascent, Discrete, Sampling
-from featdiff.training import checkpoint
+from featdiff.sampling.guided import GuidedDenoiser, Source
 from featdiff.training.checkpoint import Checkpoint
 from featdiff.training.devices import pick_device, to_pixels
 
@@ -37,9 +36,9 @@ class Draw(NamedTuple):
     number: int
 
 
-def draws(settings: Sampling, classes: int) -> list[Draw]:
-    """All images of a sampling, class by class; without guidance, unlabelled ones."""
-    labels = range(classes) if settings.guidance.kind == "feature" else [-1]
+def draws(settings: Sampling, classes: Sequence[str], only: str | None = None) -> list[Draw]:
+    """All images of a sampling, class by class; without guidance those of the model's only class, or unlabelled ones."""
+    labels = range(len(classes)) if settings.guidance.kind != "none" else [classes.index(only) if only else -1]
     return [Draw(label, number) for label in labels for number in range(settings.images)]
 
 
@@ -51,34 +50,23 @@ def of_shard(everything: list[Draw], shard: int, shards: int) -> list[Draw]:
     return everything[shard * count // shards : (shard + 1) * count // shards]
 
 
-class Counted:
-    """A denoiser that counts its evaluations."""
-
-    def __init__(self, denoiser: Denoiser):
-        self.denoiser = denoiser
-        self.evaluations = 0
-
-    def __call__(self, x: Tensor, t: Tensor, condition: Any = None) -> Tensor:
-        self.evaluations += 1
-        return self.denoiser(x, t, condition)
-
-
-def sample_shard(settings: Sampling, model: Path, table: Path | None, shard: int, out: Path) -> None:
-    """Draw one shard and write it as an archive."""
-    inputs = {"checkpoint": model} | ({"centroids": table} if table else {})
-    made = artifacts.manifest("shard", settings, inputs)
-    trained = checkpoint.read(model)
-    wanted = of_shard(draws(settings, len(trained.data.classes)), shard, settings.shards)
+def sample_shard(
+    settings: Sampling, model: Path, table: Path | None, shard: int, out: Path, *, weak: Source | None = None
+) -> None:
+    """Draw one shard and write it as an archive; ``weak`` is autoguidance's weaker model."""
+    source = Source(model, table)
+    made = artifacts.manifest("shard", settings, source.inputs() | (weak.inputs("weak_") if weak else {}))
     device = pick_device()
-    counted = Counted(trained.denoiser.to(device))
-    denoiser = _guided(settings, counted, table, model, device)
+    denoiser = GuidedDenoiser(settings.guidance, source, weak, device)
+    trained = denoiser.trained
+    wanted = of_shard(draws(settings, trained.data.classes, trained.spec.only), shard, settings.shards)
     images, spent = [], []
     with tqdm(total=len(wanted), unit="image", mininterval=2) as bar:
         for first in range(0, len(wanted), settings.batch):
             batch = wanted[first : first + settings.batch]
-            before = counted.evaluations
+            before = denoiser.evaluations
             images.append(to_pixels(draw_batch(settings, denoiser, batch, trained, device)))
-            spent += [counted.evaluations - before] * len(batch)
+            spent += [denoiser.evaluations - before] * len(batch)
             bar.update(len(batch))
     classes = trained.data.classes
     index = pd.DataFrame(
@@ -90,7 +78,7 @@ def sample_shard(settings: Sampling, model: Path, table: Path | None, shard: int
             "index": [d.number for d in wanted],
             "seed": settings.seed,
             "guidance": settings.guidance.kind,
-            "strength": settings.guidance.strength if settings.guidance.kind == "feature" else np.nan,
+            "strength": np.nan if settings.guidance.kind == "none" else settings.guidance.strength,
             "sampler": settings.sampler.kind,
             "evaluations": spent,
             "checkpoint": made.inputs["checkpoint"],
@@ -111,8 +99,8 @@ def draw_batch(
     )
     grid = _levels(settings)
     x = (trained.data.mean + settings.sigma_start * noise()).to(device, memory_format=torch.channels_last)
-    guided = settings.guidance.kind == "feature"
-    condition = torch.tensor([d.label for d in padded], device=device) if guided else None
+    told = settings.guidance.kind != "none"
+    condition = torch.tensor([d.label for d in padded], device=device) if told else None
     x = _sampler(settings.sampler)(denoiser, x, grid, noise, condition)[: len(batch)]
     if not bool(torch.isfinite(x).all()):
         raise UserError("the samples are not finite: lower the guidance strength or take more steps")
@@ -137,15 +125,6 @@ def gather(shards: list[Path], out: Path) -> None:
     images = np.concatenate([p.images for p in parts if len(p.images)])[order]
     made = artifacts.manifest("samples", settings).model_copy(update={"inputs": first.inputs})
     archive.write(out, images, index.iloc[order].reset_index(drop=True), made)
-
-
-def _guided(settings: Sampling, denoiser: Denoiser, table: Path | None, model: Path, device: torch.device) -> Denoiser:
-    if settings.guidance.kind == "none":
-        return denoiser
-    if table is None:
-        raise UserError("feature guidance needs the centroids of the checkpoint: give --centroids")
-    known = centroids.read_for(table, model).extrapolated(settings.guidance.strength).to(device)
-    return guidance.feature(denoiser, known.at)
 
 
 def _levels(settings: Sampling) -> Tensor:

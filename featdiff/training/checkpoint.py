@@ -45,7 +45,12 @@ def new_denoiser(spec: TrainSpec, data: DataDescription) -> NetworkDenoiser:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(spec.seed)
         return build(
-            spec.network, condition=spec.condition, channels=data.channels, data_mean=data.mean, data_std=data.std
+            spec.network,
+            condition=spec.condition,
+            classes=len(data.classes),
+            channels=data.channels,
+            data_mean=data.mean,
+            data_std=data.std,
         )
 
 

@@ -11,7 +11,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
 import torch
 from accelerate import Accelerator
 from torch import Tensor, nn
@@ -39,13 +38,13 @@ class Objective(nn.Module):
         self.denoiser = denoiser
         self.spec = spec
 
-    def forward(self, x: Tensor, t: Tensor, z: Tensor) -> Tensor:
-        """Images in groups (B, C, H, W), their noise levels (B,), unit noise (2, B, C, H, W) -> scalar."""
+    def forward(self, x: Tensor, t: Tensor, z: Tensor, labels: Tensor | None = None) -> Tensor:
+        """Images in groups (B, C, H, W), their noise levels (B,), unit noise (2, B, C, H, W), labels to tell (B,) -> scalar."""
         form, training, std = self.spec.network.form, self.spec.training, self.denoiser.data_std
         weights = losses.weight(form, t, std)
         noisy = x + t.view(-1, 1, 1, 1) * z[0]
-        if self.spec.condition == "none":
-            return losses.denoising(self.denoiser(noisy, t), x, weights)
+        if self.spec.condition != "feature":
+            return losses.denoising(self.denoiser(noisy, t, labels), x, weights)
         partners_t = t if training.partner_noise == "same" else torch.full_like(t, levels.CLEAN)
         estimates, partner_estimates = self.denoiser.matched_to_group(
             noisy,
@@ -115,6 +114,8 @@ def train(spec: TrainSpec, data: Path, out: Path, *, state: Path) -> None:
         return
     images = archive.read(data, "dataset").select(split="train")
     description = describe(images)
+    if spec.only is not None:
+        images = images.select(label=label_of(spec.only, description.classes))
     accelerator = Accelerator(mixed_precision="bf16" if spec.training.precision == "bf16" else "no")
     denoiser = checkpoint.new_denoiser(spec, description)
     convert_conv2d_weight_memory_format(denoiser, torch.channels_last)
@@ -123,7 +124,7 @@ def train(spec: TrainSpec, data: Path, out: Path, *, state: Path) -> None:
     run.load()
     objective, run.optimizer = accelerator.prepare(Objective(denoiser, spec), run.optimizer)
     run.average = {name: tensor.to(accelerator.device) for name, tensor in average.items()}
-    _steps(run, spec.training, accelerator, objective, Batches(spec, images.images, images.labels, accelerator))
+    _steps(run, spec.training, accelerator, objective, Batches(spec, images, accelerator))
     if accelerator.is_main_process:
         run.save()
         checkpoint.write(out, run.average, description, made)
@@ -175,6 +176,13 @@ def update_average(average: dict[str, Tensor], model: nn.Module, *, decay: float
     torch._foreach_lerp_([average[n] for n in names], [weights[n] for n in names], 1 - decay)
 
 
+def label_of(name: str, classes: tuple[str, ...]) -> int:
+    """The label of the class called ``name``."""
+    if name not in classes:
+        raise UserError(f"there is no class '{name}' to train on; the data set's classes are {', '.join(classes)}")
+    return classes.index(name)
+
+
 def describe(images: archive.ImageArchive) -> DataDescription:
     """Classes, shape, mean and standard deviation of the training images."""
     pixels = torch.from_numpy(images.images).double() / 255
@@ -188,13 +196,16 @@ def describe(images: archive.ImageArchive) -> DataDescription:
 
 
 class Batches:
-    """Batch k of a run, this process's slice of it, on the device: images, noise levels, noise."""
+    """Batch k of a run, this process's slice of it, on the device: images, noise levels, noise, labels to tell or None."""
 
-    def __init__(self, spec: TrainSpec, images: np.ndarray, labels: np.ndarray, accelerator: Accelerator):
+    def __init__(self, spec: TrainSpec, images: archive.ImageArchive, accelerator: Accelerator):
         self.spec = spec
+        self.no_label = len(images.classes)
         self.group = spec.training.partners + 1 if spec.condition == "feature" else 1
         self.same_level = 1 if spec.training.partner_noise == "clean" else self.group
-        self.batches = GroupBatches(images, labels, group=self.group, seed=spec.seed, flip=spec.training.flip)
+        self.batches = GroupBatches(
+            images.images, images.labels, group=self.group, seed=spec.seed, flip=spec.training.flip
+        )
         self.device = accelerator.device
         size, count = spec.training.batch, accelerator.num_processes
         if size % (count * self.group):
@@ -203,15 +214,18 @@ class Batches:
             )
         self.rows = slice(accelerator.process_index * size // count, (accelerator.process_index + 1) * size // count)
 
-    def batch(self, k: int) -> tuple[Tensor, Tensor, Tensor]:
-        x, _ = self.batches.batch(k, self.spec.training.batch)
+    def batch(self, k: int) -> tuple[Tensor, Tensor, Tensor, Tensor | None]:
+        x, labels = self.batches.batch(k, self.spec.training.batch)
         generator = seeds.generator(self.spec.seed, "noise", k)
         t = levels.draw(self.spec.training.noise, len(x) // self.same_level, generator).repeat_interleave(
             self.same_level
         )
         z = torch.randn((2, *x.shape), generator=generator)
         x, t, z = (p.to(self.device, non_blocking=True) for p in (x[self.rows], t[self.rows], z[:, self.rows]))
-        return x, t, z
+        if self.spec.condition != "label":
+            return x, t, z, None
+        hidden = torch.rand(len(labels), generator=generator) < self.spec.training.label_dropout
+        return x, t, z, torch.where(hidden, self.no_label, labels)[self.rows].to(self.device)
 
 
 def _optimizer(model: nn.Module, training: Training) -> torch.optim.Optimizer:

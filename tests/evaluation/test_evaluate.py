@@ -115,9 +115,33 @@ def test_too_few_samples_are_refused_with_the_counts(folder, settings):
     features = embedding.Features(np.zeros((len(few.index), 4)), np.arange(len(few.index)))
     with pytest.raises(UserError, match="class gravel has 21 samples, but 24 are compared"):
         measure.evaluate(settings, data, features, few, features)
-    two = samples.select(label=0)
-    with pytest.raises(UserError, match=r"classes \['brick'\]; either all of \['brick', 'grass', 'gravel'\]"):
+    two = archive.ImageArchive(samples.images[:52], samples.index.iloc[:52], samples.made)
+    with pytest.raises(UserError, match=r"classes \['brick', 'grass'\]; all of \['brick', 'grass', 'gravel'\], one"):
         measure.evaluate(settings, data, features, two, features)
+
+
+def test_samples_of_one_class_are_measured_as_that_class_is_among_all(folder, settings):
+    data, samples = archive.read(folder / "dataset.zip", "dataset"), archive.read(folder / "guided.zip", "samples")
+    known = embedding.read(settings, folder / "dataset.npz", folder / "dataset.zip", "dataset")
+    features = embedding.read(settings, folder / "guided.npz", folder / "guided.zip", "samples")
+    of_grass = np.flatnonzero(samples.labels == 1)
+    one = embedding.Features(features.at(of_grass), np.arange(len(of_grass)))
+    every = [row for row in measure.evaluate(settings, data, known, samples, features) if row["class"] == "grass"]
+    alone = measure.evaluate(settings, data, known, samples.select(label=1), one)
+    assert {row["class"] for row in alone} == {"grass"}
+    assert {row["measure"]: row["value"] for row in alone} == pytest.approx(
+        {row["measure"]: row["value"] for row in every}
+    )
+
+
+def test_the_cost_of_samples_is_the_mean_of_their_network_evaluations(folder, settings):
+    data, samples = archive.read(folder / "dataset.zip", "dataset"), archive.read(folder / "guided.zip", "samples")
+    known = embedding.read(settings, folder / "dataset.npz", folder / "dataset.zip", "dataset")
+    features = embedding.read(settings, folder / "guided.npz", folder / "guided.zip", "samples")
+    index = samples.index.assign(evaluations=np.arange(len(samples.index)))
+    rows = measure.evaluate(settings, data, known, archive.ImageArchive(samples.images, index, samples.made), features)
+    cost = [row["value"] for row in rows if row["measure"] == "network_evaluations"]
+    assert cost == [(len(index) - 1) / 2]
 
 
 def test_the_count_is_the_smallest_class_and_a_class_too_small_is_refused(folder, settings):

@@ -86,7 +86,7 @@ def test_guidance_changes_the_sample_and_the_unconditional_one_has_no_class(tiny
 
 
 def test_shards_cover_every_image_once():
-    everything = shards.draws(sampling(images=7), 3)
+    everything = shards.draws(sampling(images=7), ("a", "b", "c"))
     assert everything[8] == Draw(1, 1)
     for count in (1, 2, 5, 40):
         parts = [shards.of_shard(everything, k, count) for k in range(count)]

@@ -48,6 +48,15 @@ def test_unknown_keys_are_named(values):
         ),
         ("trainings.preview.partners", 6, r"batch .* must be a multiple of partners \+ 1 \(7\)"),
         ("report.guided", "mixture", "not feature-guided"),
+        (
+            "samplings.guided.guidance",
+            {"kind": "classifier-free"},
+            "classifier-free guidance needs .* condition: label",
+        ),
+        ("samplings.guided.guidance", {"kind": "autoguidance", "weak": "none"}, "weak is 'none', which is not a row"),
+        ("samplings.guided.guidance", {"kind": "autoguidance", "weak": "mixture"}, "must share data set and condition"),
+        ("samplings.guided.guidance.interval", [2, 1], r"interval must rise, got \[2.0, 1.0\]"),
+        ("models.guided.only", "brick", "a model of one class .* has nothing to be told"),
         ("datasets.textures.layout.size", 2, r"layout\.patches\.size: Input should be greater than or equal to 8"),
     ],
 )

@@ -1,8 +1,15 @@
 """The learning rate, the weight average and the objective against their formulas."""
 
+import numpy as np
+import pandas as pd
 import pytest
 import torch
+from accelerate import Accelerator
 
+from featdiff import artifacts
+from featdiff.data.archive import ImageArchive
+from featdiff.diffusion import losses
+from featdiff.errors import UserError
 from featdiff.params import HalvingDecay, LinearDecay, Network, Training, TrainSpec
 from featdiff.training import checkpoint, loop
 from featdiff.training.checkpoint import DataDescription
@@ -85,24 +92,60 @@ def test_the_average_of_constant_weights_is_their_value_and_moves_by_the_decay()
     assert all(torch.allclose(average[n], t) for n, t in model.state_dict().items())
 
 
-def test_a_batch_depends_on_its_number_alone_and_groups_share_their_noise_level(tiny_spec):
-    import numpy as np
-    from accelerate import Accelerator
+def drawn(spec: TrainSpec, k: int):
+    """Batch k of a fresh run over 40 images of two classes, in turn."""
+    images = np.random.default_rng(0).integers(0, 255, (40, 8, 8, 1), dtype=np.uint8)
+    index = pd.DataFrame({"path": "", "split": "train", "label": np.arange(40) % 2, "class": ["a", "b"] * 20})
+    return loop.Batches(
+        spec, ImageArchive(images, index, artifacts.manifest("dataset", {})), Accelerator(cpu=True)
+    ).batch(k)
 
-    images, labels = np.random.default_rng(0).integers(0, 255, (40, 8, 8, 1), dtype=np.uint8), np.arange(40) % 2
-    one, two = (loop.Batches(tiny_spec, images, labels, Accelerator(cpu=True)) for _ in range(2))
-    one.batch(3)
-    for a, b in zip(one.batch(5), two.batch(5), strict=True):
-        assert torch.equal(a, b)
-    t = one.batch(5)[1].view(-1, 4)
+
+def changed(spec: TrainSpec, condition: str = "feature", **training) -> TrainSpec:
+    return spec.model_copy(
+        update={"condition": condition, "training": spec.training.model_copy(update=training), "seed": spec.seed}
+    )
+
+
+def test_a_batch_depends_on_its_number_alone_and_groups_share_their_noise_level(tiny_spec):
+    one, two = drawn(tiny_spec, 5), drawn(tiny_spec, 5)
+    assert all(torch.equal(a, b) for a, b in zip(one[:3], two[:3], strict=True)) and one[3] is None
+    t = one[1].view(-1, 4)
     assert bool((t == t[:, :1]).all()) and len(t.unique()) == len(t)
 
 
 def test_clean_partners_leave_each_image_of_a_group_its_own_noise_level(tiny_spec):
-    import numpy as np
-    from accelerate import Accelerator
+    assert len(drawn(changed(tiny_spec, partner_noise="clean"), 5)[1].unique()) == tiny_spec.training.batch
 
-    training = tiny_spec.training.model_copy(update={"partner_noise": "clean"})
-    images, labels = np.zeros((40, 8, 8, 1), np.uint8), np.arange(40) % 2
-    batches = loop.Batches(tiny_spec.model_copy(update={"training": training}), images, labels, Accelerator(cpu=True))
-    assert len(batches.batch(5)[1].unique()) == training.batch
+
+def test_a_share_of_labels_is_hidden_and_the_others_are_the_images_own(tiny_spec):
+    never, half = (changed(tiny_spec, "label", label_dropout=share) for share in (0, 0.5))
+    own = torch.cat([drawn(never, k)[3] for k in range(40)])
+    told = torch.cat([drawn(half, k)[3] for k in range(40)])
+    hidden = told == 2
+    assert set(own.tolist()) == {0, 1} and torch.equal(told[~hidden], own[~hidden])
+    assert abs(hidden.float().mean() - 0.5) < 4 * (0.25 / len(told)) ** 0.5
+
+
+def test_a_label_network_is_trained_on_the_label_alone_and_without_one_on_none():
+    module = objective(condition="label", label_dropout=0.3)
+    x, t, z = batch()
+    labels = torch.tensor([0, 1] * 8)
+    noisy = x + t.view(-1, 1, 1, 1) * z[0]
+    expected = losses.denoising(module.denoiser(noisy, t, labels), x, losses.weight("edm", t, DATA.std))
+    assert torch.equal(module(x, t, z, labels), expected)
+    none = torch.full((16,), 2)
+    assert torch.equal(module.denoiser(noisy, t, none), module.denoiser(noisy, t))
+    assert not torch.equal(module.denoiser(noisy, t, labels), module.denoiser(noisy, t))
+
+
+def test_a_model_of_one_class_sees_no_image_of_another(tiny_dataset, tiny_spec, tmp_path, monkeypatch):
+    seen = []
+    plain = loop.Batches.batch
+    monkeypatch.setattr(loop.Batches, "batch", lambda self, k: seen.append(self.batches.labels) or plain(self, k))
+    spec = changed(tiny_spec, "none", images=64).model_copy(update={"only": "stripes"})
+    loop.train(spec, tiny_dataset, tmp_path / "checkpoint.safetensors", state=tmp_path)
+    assert seen and all(set(labels.tolist()) == {1} for labels in seen)
+    assert checkpoint.read(tmp_path / "checkpoint.safetensors").data.classes == ("flat", "stripes")
+    with pytest.raises(UserError, match="no class 'dots'.*flat, stripes"):
+        loop.train(spec.model_copy(update={"only": "dots"}), tiny_dataset, tmp_path / "no", state=tmp_path)

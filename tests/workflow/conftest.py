@@ -49,9 +49,9 @@ class Project:
     def snakemake(self, *arguments: str, ok: bool = True) -> subprocess.CompletedProcess[str]:
         return self.run("snakemake", *LOCAL, *arguments, ok=ok)
 
-    def stale(self) -> dict[str, int]:
+    def stale(self, *arguments: str) -> dict[str, int]:
         """How many jobs of each rule a run would do now."""
-        return jobs(self.snakemake("--dry-run").stdout)
+        return jobs(self.snakemake("--dry-run", *arguments).stdout)
 
     def dvc_status(self) -> dict[str, Any]:
         return json.loads(self.run("dvc", "status", "--json").stdout)

@@ -163,3 +163,12 @@ def test_class_names_and_raw_files_with_any_characters_never_reach_a_shell(proje
     (folder / "{wildcard}").rename(folder / "plain")
     Image.new("L", (16, 16), 7).save(folder / "plain" / "one more.png")
     assert project.stale()["prepare"] == 1
+
+
+@pytest.mark.parametrize("preset", ["partners", "guidance"])
+def test_every_preset_over_the_default_settings_is_a_graph_with_all_its_models(project, preset):
+    rows = yaml.safe_load((project.root / f"workflow/presets/{preset}.yaml").read_text())
+    planned = project.stale("--configfile", "params.yaml", f"workflow/presets/{preset}.yaml")
+    default = project.stale()
+    assert planned["train"] == default["train"] + len(rows["models"])
+    assert planned["gather"] == default["gather"] + len(rows["samplings"])

@@ -6,6 +6,8 @@ rule sample:
     input:
         model=lambda wildcards: project.model_of(wildcards.sampling),
         centroids=lambda wildcards: project.guide_of(wildcards.sampling),
+        weak=lambda wildcards: project.weak_of(wildcards.sampling),
+        weak_centroids=lambda wildcards: project.weak_guide_of(wildcards.sampling),
         code=sources("sample", "sample.smk"),
     output:
         shard=temp(project.path("samples/{sampling}/shards/{shard}.zip")),
@@ -20,11 +22,17 @@ rule sample:
     params:
         settings=lambda wildcards: project.params.samplings[wildcards.sampling].model_dump_json(),
         sections=lambda wildcards: [f"samplings.{wildcards.sampling}"],
-        centroids=lambda wildcards: options("centroids", project.guide_of(wildcards.sampling)),
+        guide=lambda wildcards: " ".join(
+            [
+                options("centroids", project.guide_of(wildcards.sampling)),
+                options("weak", project.weak_of(wildcards.sampling)),
+                options("weak-centroids", project.weak_guide_of(wildcards.sampling)),
+            ]
+        ),
     message:
         "Sampling {wildcards.sampling}, shard {wildcards.shard}"
     shell:
-        "featdiff sample --settings {params.settings:q} --model {input.model} {params.centroids}"
+        "featdiff sample --settings {params.settings:q} --model {input.model} {params.guide}"
         " --shard {wildcards.shard} --out {output.shard} > {log} 2>&1"
 
 
@@ -33,6 +41,8 @@ rule gather:
         shards=lambda wildcards: project.shards_of(wildcards.sampling),
         model=lambda wildcards: project.model_of(wildcards.sampling),
         centroids=lambda wildcards: project.guide_of(wildcards.sampling),
+        weak=lambda wildcards: project.weak_of(wildcards.sampling),
+        weak_centroids=lambda wildcards: project.weak_guide_of(wildcards.sampling),
         code=sorted({*sources("gather", "sample.smk"), *sources("sample", "sample.smk")}),
     output:
         samples=project.path("samples/{sampling}/samples.zip"),

@@ -1,0 +1,95 @@
+"""From a sampling's settings, checkpoints and centroid tables to one guided denoiser that counts its network evaluations."""
+
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+
+from featdiff.diffusion import guidance
+from featdiff.diffusion.denoiser import Denoiser
+from featdiff.errors import UserError
+from featdiff.features import centroids
+from featdiff.features.centroids import CentroidTable
+from featdiff.params import Autoguidance, ClassifierFreeGuidance, FeatureGuidance, NoGuidance
+from featdiff.training import checkpoint
+from featdiff.training.checkpoint import Checkpoint
+
+Guidance = NoGuidance | FeatureGuidance | ClassifierFreeGuidance | Autoguidance
+
+
+class Counted:
+    """A denoiser that counts its evaluations."""
+
+    def __init__(self, denoiser: Denoiser):
+        self.denoiser = denoiser
+        self.evaluations = 0
+
+    def __call__(self, x: Tensor, t: Tensor, condition: Any = None) -> Tensor:
+        self.evaluations += 1
+        return self.denoiser(x, t, condition)
+
+
+class Source(NamedTuple):
+    """The files of a model: its checkpoint and, if it is matched to features, its centroids."""
+
+    checkpoint: Path
+    centroids: Path | None = None
+
+    def inputs(self, prefix: str = "") -> dict[str, Path]:
+        """Both files by name, as a manifest lists them."""
+        files = {f"{prefix}checkpoint": self.checkpoint, f"{prefix}centroids": self.centroids}
+        return {name: path for name, path in files.items() if path is not None}
+
+
+class Model:
+    """A trained model on its device, to be told class labels (B,) whatever it understands: labels, centroids or nothing."""
+
+    def __init__(self, source: Source, device: torch.device):
+        self.trained: Checkpoint = checkpoint.read(source.checkpoint)
+        self.counted = Counted(self.trained.denoiser.to(device))
+        self.table: CentroidTable | None = None
+        if source.centroids is not None:
+            self.table = centroids.read_for(source.centroids, source.checkpoint).to(device)
+
+    def told(self, strength: float = 1.0) -> Denoiser:
+        """The denoiser whose condition is a class label; ``strength`` moves the centroids of a feature model."""
+        if self.trained.spec.condition != "feature":
+            return self.counted
+        if self.table is None:
+            raise UserError("a feature-guided model needs the centroids of its checkpoint: give --centroids")
+        return guidance.feature(self.counted, self.table.extrapolated(strength).at)
+
+
+class GuidedDenoiser:
+    """The denoiser of a sampling; :attr:`trained` describes the model that it samples from."""
+
+    def __init__(self, settings: Guidance, source: Source, weak: Source | None, device: torch.device):
+        model = Model(source, device)
+        self.models = [model]
+        self.trained = model.trained
+        if settings.kind == "none":
+            self._denoise: Denoiser = model.counted
+            return
+        guided: Denoiser
+        if settings.kind == "feature":
+            guided = model.told(settings.strength)
+        elif settings.kind == "classifier-free":
+            guided = guidance.classifier_free(model.told(), strength=settings.strength)
+        else:
+            if weak is None:
+                raise UserError("autoguidance needs a weaker model: give --weak")
+            self.models.append(Model(weak, device))
+            guided = guidance.autoguidance(model.told(), self.models[1].told(), strength=settings.strength)
+        if settings.interval:
+            low, high = settings.interval
+            guided = guidance.limited_interval(guided, model.told(), low=low, high=high)
+        self._denoise = guided
+
+    def __call__(self, x: Tensor, t: Tensor, condition: Any = None) -> Tensor:
+        return self._denoise(x, t, condition)
+
+    @property
+    def evaluations(self) -> int:
+        """Network evaluations so far, of the weak model too."""
+        return sum(model.counted.evaluations for model in self.models)

@@ -1,0 +1,109 @@
+"""Each kind of guidance samples what its formula says, at the network evaluations it should cost."""
+
+import numpy as np
+import pytest
+import torch
+
+from featdiff.data import archive
+from featdiff.errors import UserError
+from featdiff.features import centroids
+from featdiff.params import Autoguidance, Centroids, ClassifierFreeGuidance, FeatureGuidance, NoGuidance, Sampling
+from featdiff.sampling import shards
+from featdiff.sampling.guided import GuidedDenoiser, Source
+from featdiff.training.loop import train
+
+CPU = torch.device("cpu")
+
+
+@pytest.fixture(scope="module")
+def told(tiny_dataset, tiny_spec, tmp_path_factory) -> dict[str, Source]:
+    """A network told labels, one trained half as long, and one of the stripes alone."""
+    folder = tmp_path_factory.mktemp("told")
+    short = tiny_spec.training.model_copy(update={"images": 480})
+    specs = {
+        "label": {"condition": "label"},
+        "weak": {"condition": "label", "training": short},
+        "only": {"condition": "none", "only": "stripes"},
+    }
+    for name, change in specs.items():
+        train(tiny_spec.model_copy(update=change), tiny_dataset, folder / f"{name}.safetensors", state=folder / "state")
+    return {name: Source(folder / f"{name}.safetensors") for name in specs}
+
+
+@pytest.fixture(scope="module")
+def feature(tiny_dataset, tiny_checkpoint, tmp_path_factory) -> Source:
+    path = tmp_path_factory.mktemp("feature") / "centroids.npz"
+    centroids.extract(Centroids(levels=5, images_per_class=64, draws=1), tiny_dataset, tiny_checkpoint, path)
+    return Source(tiny_checkpoint, path)
+
+
+def noisy():
+    g = torch.Generator().manual_seed(0)
+    return (
+        0.5 + torch.randn(6, 1, 8, 8, generator=g),
+        torch.tensor([0.1, 0.1, 0.5, 0.5, 1.5, 1.5]),
+        torch.tensor([0, 1] * 3),
+    )
+
+
+def at(settings, source, weak=None):
+    """The guided estimate of the noisy images and what it cost."""
+    denoiser = GuidedDenoiser(settings, source, weak, CPU)
+    x, t, labels = noisy()
+    with torch.inference_mode():
+        return denoiser(x, t, None if settings.kind == "none" else labels), denoiser.evaluations
+
+
+def free(strength, **options):
+    return ClassifierFreeGuidance(kind="classifier-free", strength=strength, **options)
+
+
+def test_classifier_free_guidance_extrapolates_from_the_unlabelled_estimate_at_twice_the_cost(told):
+    none, _ = at(NoGuidance(kind="none"), told["label"])
+    once, cost_of_one = at(free(1), told["label"])
+    thrice, cost_of_three = at(free(3), told["label"])
+    assert (cost_of_one, cost_of_three) == (1, 2)
+    assert not torch.allclose(none, once)
+    torch.testing.assert_close(thrice, none + 3 * (once - none))
+
+
+def test_autoguidance_extrapolates_from_the_weaker_model_told_the_same_class(told):
+    strong, _ = at(free(1), told["label"])
+    weak, _ = at(free(1), told["weak"])
+    guided, cost = at(Autoguidance(kind="autoguidance", weak="w", strength=2), told["label"], told["weak"])
+    assert cost == 2
+    torch.testing.assert_close(guided, 2 * strong - weak)
+    with pytest.raises(UserError, match="autoguidance needs a weaker model"):
+        at(Autoguidance(kind="autoguidance", weak="w"), told["label"])
+
+
+@pytest.mark.parametrize("kind", ["feature", "classifier-free"])
+def test_outside_its_interval_guidance_has_strength_one(kind, told, feature):
+    make = {"feature": lambda **o: FeatureGuidance(kind="feature", **o), "classifier-free": lambda **o: free(**o)}[kind]
+    source = {"feature": feature, "classifier-free": told["label"]}[kind]
+    plain, strong = (at(make(strength=s), source)[0] for s in (1.0, 3.0))
+    limited, _ = at(make(strength=3.0, interval=(0.2, 1.0)), source)
+    inside = torch.tensor([False, False, True, True, False, False])
+    assert torch.equal(limited[inside], strong[inside]) and torch.equal(limited[~inside], plain[~inside])
+    assert not torch.allclose(plain, strong)
+
+
+def test_a_feature_model_without_centroids_is_refused(feature):
+    with pytest.raises(UserError, match="needs the centroids"):
+        at(FeatureGuidance(kind="feature"), Source(feature.checkpoint))
+
+
+def test_samples_tell_their_class_and_their_cost(told, tmp_path):
+    row = {"model": "m", "sampler": {"kind": "ddim", "steps": 3}, "images": 2, "sigma_start": 2.0, "sigma_end": 0.05}
+    expected = {"classifier-free": ([0, 0, 1, 1], 6), "autoguidance": ([0, 0, 1, 1], 6), "only": ([1, 1], 3)}
+    for name, (labels, cost) in expected.items():
+        guidance = {"kind": "none"} if name == "only" else {"kind": name, "strength": 2.0}
+        guidance |= {"weak": "w"} if name == "autoguidance" else {}
+        settings = Sampling.model_validate({**row, "guidance": guidance, "batch": 2})
+        part, out = tmp_path / f"{name}.part.zip", tmp_path / f"{name}.zip"
+        model = told["only" if name == "only" else "label"].checkpoint
+        shards.sample_shard(settings, model, None, 0, part, weak=told["weak"] if name == "autoguidance" else None)
+        shards.gather([part], out)
+        drawn = archive.read(out, "samples")
+        assert drawn.labels.tolist() == labels and set(drawn.index["evaluations"]) == {cost}
+        assert np.isfinite(drawn.images).all() and ("weak_checkpoint" in drawn.made.inputs) == (name == "autoguidance")
