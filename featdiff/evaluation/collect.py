@@ -18,7 +18,7 @@ from featdiff.evaluation.measure import check_same_protocol
 
 QUALITY = ["samples", "class", "measure", "value", "spread", "count", "protocol"]
 DENOISING = ["model", "target", "class", "sigma", "psnr", "spread", "images"]
-SCATTER = ["model", "block", "sigma", "between", "within", "ratio"]
+SCATTER = ["model", "network", "block", "sigma", "between", "within", "ratio", "nearest_centroid"]
 
 
 def collect(
@@ -44,7 +44,8 @@ def collect(
         "protocol": protocols,
         "quality": _nested(quality_rows, ["samples", "class", "measure"], "value"),
         "psnr": _nested(_at_sigma(denoising_rows, ["model", "target"], "psnr"), ["model", "target", "sigma"], "psnr"),
-        "scatter": _nested(_at_sigma(scatter_rows, ["model", "block"], "ratio"), ["model", "block", "sigma"], "ratio"),
+        "scatter": _by_block(scatter_rows, "ratio"),
+        "nearest_centroid": _by_block(scatter_rows, "nearest_centroid"),
         "manifest": [made.model_dump()],
     }
     artifacts.write_text(metrics, json.dumps(payload, indent=2, allow_nan=False) + "\n")
@@ -79,6 +80,12 @@ def _at_sigma(table: pd.DataFrame, keys: list[str], value: str) -> pd.DataFrame:
     means = table.groupby([*keys, "sigma"], sort=False)[value].mean().reset_index()
     means["sigma"] = [f"sigma_{sigma:g}" for sigma in means["sigma"]]
     return means
+
+
+def _by_block(scatter: pd.DataFrame, value: str) -> dict[str, Any]:
+    """A measure of the trained networks' features by model, block and noise level."""
+    trained = scatter[scatter["network"] == "trained"]
+    return _nested(_at_sigma(trained, ["model", "block"], value), ["model", "block", "sigma"], value)
 
 
 def _nested(table: pd.DataFrame, keys: list[str], value: str) -> dict[str, Any]:

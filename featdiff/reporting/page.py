@@ -24,7 +24,7 @@ from featdiff.reporting.drawing import Figure, Panel
 TABLES = {
     "quality": ("samples", "class", "measure", "value", "spread", "count", "protocol"),
     "denoising": ("model", "target", "class", "sigma", "psnr", "spread", "images"),
-    "scatter": ("model", "block", "sigma", "between", "within", "ratio"),
+    "scatter": ("model", "network", "block", "sigma", "between", "within", "ratio", "nearest_centroid"),
 }
 
 
@@ -132,9 +132,10 @@ def render(settings: Params, inputs: _Inputs, sections: Sequence[Section]) -> st
         if few
         else tables.quality(inputs.quality, sources, classes, frechet, name="quality-classes"),
         dots=_dots_figure(dots, frechet),
-        psnr=curves.psnr(inputs.denoising, guided_model, baseline_model),
+        psnr=curves.psnr(inputs.denoising, guided_model, baseline_model, _single(settings, guided_model)),
         psnr_numbers=tables.curve_numbers(_curves(inputs.denoising, guided_model, baseline_model)),
         scatter=curves.scatter(inputs.scatter, guided_model, baseline_model),
+        nearest=curves.nearest_centroid(inputs.scatter, guided_model, baseline_model),
         embedding=embedding.embedding(inputs.centroids, inputs.sigmas, classes, _thumbnails(inputs.data, shown)),
         sections=sections,
         graph=graph.draw(inputs.rules) if inputs.rules else None,
@@ -142,6 +143,14 @@ def render(settings: Params, inputs: _Inputs, sections: Sequence[Section]) -> st
         artifacts=provenance.artifacts_table(inputs.made, inputs.digests),
         versions=provenance.versions_table(inputs.made),
     )
+
+
+def _single(settings: Params, guided: str) -> list[str]:
+    """The models of one class each that were trained as the guided one was."""
+    like = settings.models[guided]
+    rows = {name: row for name, row in settings.models.items() if row.only is not None}
+    fields = ("dataset", "network", "training")
+    return [name for name, row in rows.items() if all(getattr(row, f) == getattr(like, f) for f in fields)]
 
 
 def _samples(settings: Sampling, name: str, path: Path) -> ImageArchive:

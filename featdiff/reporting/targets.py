@@ -129,6 +129,7 @@ def _psnr_gain(denoising: pd.DataFrame, names: Names) -> pd.Series:
 def _scatter_gain(scatter: pd.DataFrame, names: Names) -> pd.Series:
     """Between over within scatter of the whole feature vector, guided over mixture, by noise level."""
     models = (names.guided_model, names.baseline_model)
+    scatter = scatter[scatter["network"] == "trained"]
     blocks = set.intersection(*(set(scatter.loc[scatter["model"] == m, "block"]) for m in models))
     sums = scatter[scatter["block"].isin(blocks)].groupby(["model", "sigma"])[["between", "within"]].sum()
     ratio = sums["between"] / sums["within"]

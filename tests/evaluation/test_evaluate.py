@@ -167,7 +167,8 @@ def write_denoising(path):
         for i, c in enumerate(CLASSES)
         for s in (0.1, 0.5)
     ]
-    scatter = [{"block": "middle", "sigma": 0.1, "between": 6.0, "within": 2.0, "ratio": 3.0}]
+    row = {"block": "middle", "sigma": 0.1, "between": 6.0, "within": 2.0, "nearest_centroid": 0.9}
+    scatter = [{**row, "network": "trained", "ratio": 3.0}, {**row, "network": "untrained", "ratio": 1.0}]
     artifacts.write_json(path, {"rows": rows, "scatter": scatter}, artifacts.manifest("denoising", {}))
     return path
 
@@ -198,7 +199,7 @@ def test_collect_gathers_metrics_and_tidy_tables(folder, evaluated, tmp_path):
     assert set(quality["samples"]) == {"real-textures", "guided", "mixture"}
     denoising = pd.read_csv(tmp_path / "denoising.csv")
     assert list(denoising) == ["model", "target", "class", "sigma", "psnr", "spread", "images"] and len(denoising) == 12
-    assert pd.read_csv(tmp_path / "scatter.csv")["model"].tolist() == ["guided"]
+    assert pd.read_csv(tmp_path / "scatter.csv")["model"].tolist() == ["guided", "guided"]
 
 
 def test_collect_refuses_mixed_protocols_and_equal_names(folder, settings, evaluated, tmp_path):
@@ -217,4 +218,4 @@ def test_collect_refuses_mixed_protocols_and_equal_names(folder, settings, evalu
 
 def test_collect_without_denoising_writes_tables_with_headers(folder, evaluated, tmp_path):
     gather(tmp_path, [folder / "guided.json"], {})
-    assert (tmp_path / "scatter.csv").read_text() == "model,block,sigma,between,within,ratio\n"
+    assert (tmp_path / "scatter.csv").read_text() == "model,network,block,sigma,between,within,ratio,nearest_centroid\n"

@@ -129,14 +129,16 @@ def denoising_rows(classes: tuple[str, ...]) -> pd.DataFrame:
 
 
 def scatter_rows() -> pd.DataFrame:
-    """Scatter of three blocks, larger for the guided model."""
+    """Scatter of three blocks, larger for the guided model, least for the untrained one."""
+    networks = (("guided", "trained", 5.0), ("mixture", "trained", 1.0), ("guided", "untrained", 0.2))
     rows = [
-        [model, block, sigma, between, 0.5, between / 0.5]
-        for model, between in (("guided", 5.0), ("mixture", 1.0))
+        [model, network, block, sigma, between, 0.5, between / 0.5, between / (1 + between)]
+        for model, network, between in networks
         for block in BLOCKS
         for sigma in SIGMAS
     ]
-    return pd.DataFrame(rows, columns=["model", "block", "sigma", "between", "within", "ratio"])
+    columns = ["model", "network", "block", "sigma", "between", "within", "ratio", "nearest_centroid"]
+    return pd.DataFrame(rows, columns=columns)
 
 
 def _params() -> Params:

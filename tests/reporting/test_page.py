@@ -41,7 +41,7 @@ def test_every_class_has_three_grids_of_its_images(page, run):
 
 
 @pytest.mark.parametrize(
-    ("figure", "panels"), [("psnr", 3), ("scatter", 3), ("embedding", 6), ("dots", 3), ("rules", 1)]
+    ("figure", "panels"), [("psnr", 3), ("scatter", 3), ("nearest", 3), ("embedding", 6), ("dots", 3), ("rules", 1)]
 )
 def test_figure_has_its_panels_described_and_a_caption(page, figure, panels):
     drawings = page.xpath(f"//figure[@id='{figure}']//*[local-name()='svg']")

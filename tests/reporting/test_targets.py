@@ -57,9 +57,9 @@ def test_one_noise_level_below_the_mixture_misses(tables):
 
 
 def test_scatter_is_of_the_whole_feature_vector(tables):
-    spoil(tables["scatter"], "between", 0.1, model="guided", block="middle")
+    spoil(tables["scatter"], "between", 0.1, model="guided", network="trained", block="middle")
     assert judge(tables)[7].holds, "two blocks outweigh the third"
-    spoil(tables["scatter"], "between", 0.1, model="guided", sigma=1.0)
+    spoil(tables["scatter"], "between", 0.1, model="guided", network="trained", sigma=1.0)
     found = judge(tables)[7]
     assert found.holds is False
     assert found.measured == "0.10 times the mixture's ratio (σ = 1)"
