@@ -5,6 +5,7 @@ import math
 import torch
 from torch import Tensor
 
+from featdiff.diffusion.corruptions import Process
 from featdiff.errors import UserError
 from featdiff.params import LogNormalNoise, SquaredUniformNoise
 
@@ -34,6 +35,28 @@ def logarithmic(start: float, end: float, steps: int) -> Tensor:
     """``steps`` levels from ``start`` to ``end``, even in ``log sigma``."""
     _check(max(start, end), min(start, end), steps)
     return torch.linspace(math.log(start), math.log(end), steps, dtype=torch.float64).exp()
+
+
+def spaced(process: Process, steps: int, spacing: str) -> Tensor:
+    """``steps`` decreasing levels of a process, from full corruption to none, by how its strength is spaced.
+
+    ``linear``: even in the strength; ``cosine``: the strength goes with ``sin^2``, slow at both ends (after arXiv 2102.09672);
+    ``logarithmic``: even in its logarithm. The strength is the blur's width, the mask's strength or, without an operator,
+    the noise.
+    """
+    if steps < 2:
+        raise UserError(f"a grid of levels needs at least 2 steps, not {steps}")
+    low, high = process.strength.low, process.strength.high
+    ramp = torch.linspace(1, 0, steps, dtype=torch.float64)
+    if spacing == "linear":
+        strength = low + (high - low) * ramp
+    elif spacing == "cosine":
+        strength = low + (high - low) * (ramp * math.pi / 2).sin() ** 2
+    elif spacing == "logarithmic":
+        strength = low * (high / low) ** ramp
+    else:
+        raise UserError(f"levels are spaced linear, cosine or logarithmic, not '{spacing}'")
+    return process.strength.inverse(strength)
 
 
 def _check(start: float, end: float, steps: int) -> None:

@@ -11,6 +11,7 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
+from featdiff.diffusion.corruptions import GaussianBlur, SoftMask, matrix
 from featdiff.errors import UserError
 
 
@@ -72,23 +73,13 @@ class Soft:
 
 
 def blur_matrix(side: int, width: float) -> Tensor:
-    """Gaussian blur of ``width`` pixels with reflecting borders on images of ``side`` x ``side``, as (side^2, side^2).
-
-    In the orthonormal DCT-II basis it multiplies by ``exp(-f^2 width^2 / 2)``, ``f_i = pi i / side``
-    (arXiv 2209.05442, section 5).
-    """
-    i = torch.arange(side, dtype=torch.float64)
-    basis = torch.cos(math.pi / side * i[:, None] * (i[None] + 0.5)) * math.sqrt(2 / side)  # (frequency, pixel)
-    basis[0] /= math.sqrt(2)
-    line = basis.T @ torch.diag(torch.exp(-((math.pi * i / side) ** 2) * width**2 / 2)) @ basis
-    return torch.kron(line, line)
+    """Gaussian blur of ``width`` pixels on images of ``side`` x ``side``, as (side^2, side^2)."""
+    return matrix(GaussianBlur(), width, side)
 
 
 def fade_matrix(side: int, strength: float) -> Tensor:
-    """A soft radial mask on images of ``side`` x ``side``: ``diag(exp(-strength exp(-r^2 / 2)))``, r in quarters of a side."""
-    place = (torch.arange(side, dtype=torch.float64) - (side - 1) / 2) / (side / 4)
-    radius = place[:, None] ** 2 + place[None] ** 2
-    return torch.diag(torch.exp(-strength * torch.exp(-radius / 2)).flatten())
+    """A soft radial mask on images of ``side`` x ``side``, as (side^2, side^2)."""
+    return matrix(SoftMask(), strength, side)
 
 
 def _level(t: float) -> float:
