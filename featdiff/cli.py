@@ -77,6 +77,21 @@ def denoise(
 
 
 @app.command()
+def distances(
+    settings: SettingsText,
+    data: Data,
+    model: Model,
+    out: Out,
+    name: Annotated[str, typer.Option(help="The model's name in the tables.")],
+    centroids: Table = None,
+) -> None:
+    """Measure distances between the densities of classes, to compare with those of their centroids."""
+    from featdiff.features.density_distance import measure
+
+    measure(_settings(params.Distances, settings), data, model, centroids, out, name=name)
+
+
+@app.command()
 def sample(
     settings: SettingsText,
     model: Model,
@@ -135,20 +150,34 @@ def collect(
     quality: Annotated[Path, typer.Option(help="The table of image measures to write.")],
     denoising_table: Annotated[Path, typer.Option(help="The table of PSNR to write.")],
     scatter_table: Annotated[Path, typer.Option(help="The table of feature scatter to write.")],
+    distances_table: Annotated[Path, typer.Option(help="The table of distances between classes to write.")],
     denoising: Annotated[list[str] | None, typer.Option(help="MODEL=FILE, once for each model.")] = None,
+    distances: Annotated[list[str] | None, typer.Option(help="MODEL=FILE, once for each model told the class.")] = None,
 ) -> None:
-    """Put all measures together: metrics.json and three tables."""
+    """Put all measures together: metrics.json and four tables."""
     from featdiff.evaluation.collect import collect as run
 
-    files = dict(entry.partition("=")[::2] for entry in denoising or [])
     run(
         evaluations,
-        files,
+        _by_model("--denoising", denoising),
+        _by_model("--distances", distances),
         metrics=out,
         quality=quality,
         denoising_table=denoising_table,
         scatter_table=scatter_table,
+        distances_table=distances_table,
     )
+
+
+def _by_model(option: str, entries: list[str] | None) -> dict[str, Path]:
+    """MODEL=FILE, once for each model."""
+    found = {}
+    for entry in entries or []:
+        model, equals, path = entry.partition("=")
+        if not (model and equals and path):
+            raise UserError(f"{option} {entry}: should be MODEL=FILE")
+        found[model] = Path(path)
+    return found
 
 
 @app.command()
@@ -161,6 +190,7 @@ def report(
     quality: Annotated[Path, typer.Option(help="The table of image measures.")],
     denoising_table: Annotated[Path, typer.Option(help="The table of PSNR.")],
     scatter_table: Annotated[Path, typer.Option(help="The table of feature scatter.")],
+    distances_table: Annotated[Path, typer.Option(help="The table of distances between classes.")],
     out: Out,
     graph: Annotated[Path | None, typer.Option(help="The rule graph: JSON with rules and edges.")] = None,
 ) -> None:
@@ -180,6 +210,7 @@ def report(
         quality=quality,
         denoising=denoising_table,
         scatter=scatter_table,
+        distances=distances_table,
         rules=graph,
         out=out,
     )

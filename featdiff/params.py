@@ -369,6 +369,23 @@ class Denoising(Settings):
     seed: Seed = 0
 
 
+class Distances(Settings):
+    """Integrated score distances between class densities, to compare with the distances of centroids; on test images."""
+
+    sigma_min: Positive = 0.03
+    sigma_max: Positive = 5.0
+    images_per_class: Annotated[int, Field(ge=2)] = 96
+    draws: Count = Field(8, description="Noise levels an image meets.")
+    classes: Annotated[int, Field(ge=2, description="Of more classes a random choice takes part.")] = 40
+    seed: Seed = 0
+
+    @model_validator(mode="after")
+    def _check(self) -> "Distances":
+        if self.sigma_min >= self.sigma_max:
+            raise ValueError(f"sigma_min ({self.sigma_min}) must be below sigma_max ({self.sigma_max})")
+        return self
+
+
 # --- the guidance study on exact mixtures ---------------------------------------------------------------------------
 
 Vector = Annotated[tuple[float, ...], Field(min_length=1)]
@@ -498,6 +515,7 @@ class Params(Settings):
     samplings: dict[Name, Sampling]
     evaluation: Evaluation = Evaluation()
     denoising: Denoising = Denoising()
+    distances: Distances = Distances()
     mixture: MixtureStudy | None = Field(None, description="The guidance study; without it, none is run.")
     report: Report
 

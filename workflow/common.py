@@ -158,6 +158,11 @@ class Project:
     def denoising(self) -> dict[str, str]:
         return {model: self.path("models", model, "denoising.json") for model in self.models}
 
+    def distances(self) -> dict[str, str]:
+        """Of the models that can be told a class."""
+        told = [model for model in self.models if self.params.models[model].condition != "none"]
+        return {model: self.path("models", model, "distances.json") for model in told}
+
 
 def one_of(names: Iterable[str]) -> str:
     """A wildcard constraint: one of the rows, nothing else."""

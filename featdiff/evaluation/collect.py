@@ -1,4 +1,4 @@
-"""All numbers in one place: ``metrics.json`` for people and DVC, and three tidy tables.
+"""All numbers in one place: ``metrics.json`` for people and DVC, and four tidy tables.
 
 ``metrics.json`` is nested by name, so that ``dvc metrics show`` and ``diff`` print keys such as
 ``quality.guided.brick.recall``; its manifest stands in a list, which DVC leaves out of its tables. Numbers on one
@@ -19,27 +19,38 @@ from featdiff.evaluation.measure import check_same_protocol
 QUALITY = ["samples", "class", "measure", "value", "spread", "count", "protocol"]
 DENOISING = ["model", "target", "class", "sigma", "psnr", "spread", "images"]
 SCATTER = ["model", "network", "block", "sigma", "between", "within", "ratio", "nearest_centroid"]
+DISTANCES = ["model", "first", "second", "density", "error", "centroids"]
 
 
 def collect(
     evaluations: Sequence[Path | str],
     denoisings: Mapping[str, Path | str],
+    distances: Mapping[str, Path | str],
     *,
     metrics: Path | str,
     quality: Path | str,
     denoising_table: Path | str,
     scatter_table: Path | str,
+    distances_table: Path | str,
 ) -> None:
-    """Gather evaluation files and denoising files (by the name of their model) into the four files."""
+    """Gather evaluation files, and denoising and distance files by the name of their model, into the five files."""
     read = {str(path): artifacts.read_json(path, "evaluation")[0] for path in evaluations}
     protocols = _protocols(read)
     quality_rows = _table([{**row, **_of(e)} for e in read.values() for row in e["rows"]], QUALITY)
     curves = {name: artifacts.read_json(path, "denoising")[0] for name, path in denoisings.items()}
     denoising_rows = _table([{**row, "model": m} for m, c in curves.items() for row in c["rows"]], DENOISING)
     scatter_rows = _table([{**row, "model": m} for m, c in curves.items() for row in c["scatter"]], SCATTER)
-    for path, table in ((quality, quality_rows), (denoising_table, denoising_rows), (scatter_table, scatter_rows)):
+    pairs = {name: artifacts.read_json(path, "distances")[0]["rows"] for name, path in distances.items()}
+    tables = {
+        quality: quality_rows,
+        denoising_table: denoising_rows,
+        scatter_table: scatter_rows,
+        distances_table: pd.DataFrame([row for rows in pairs.values() for row in rows], columns=DISTANCES),
+    }
+    for path, table in tables.items():
         artifacts.write_text(path, table.to_csv(index=False, lineterminator="\n"))
-    made = artifacts.manifest("metrics", {}, {**{p: p for p in read}, **{str(p): p for p in denoisings.values()}})
+    inputs = {str(path): path for path in (*read, *denoisings.values(), *distances.values())}
+    made = artifacts.manifest("metrics", {}, inputs)
     payload = {
         "protocol": protocols,
         "quality": _nested(quality_rows, ["samples", "class", "measure"], "value"),

@@ -18,13 +18,14 @@ from featdiff.data.archive import ImageArchive
 from featdiff.errors import UserError
 from featdiff.evaluation.extractors import distance_name
 from featdiff.params import Params, Sampling
-from featdiff.reporting import curves, embedding, graph, grids, provenance, tables, targets
+from featdiff.reporting import curves, embedding, graph, grids, isometry, provenance, tables, targets
 from featdiff.reporting.drawing import Figure, Panel
 
 TABLES = {
     "quality": ("samples", "class", "measure", "value", "spread", "count", "protocol"),
     "denoising": ("model", "target", "class", "sigma", "psnr", "spread", "images"),
     "scatter": ("model", "network", "block", "sigma", "between", "within", "ratio", "nearest_centroid"),
+    "distances": ("model", "first", "second", "density", "error", "centroids"),
 }
 
 
@@ -49,6 +50,7 @@ class _Inputs:
     quality: pd.DataFrame
     denoising: pd.DataFrame
     scatter: pd.DataFrame
+    distances: pd.DataFrame
     rules: graph.RuleGraph | None
     made: Mapping[str, Manifest]
     digests: Mapping[str, str]
@@ -64,6 +66,7 @@ def write_report(
     quality: Path,
     denoising: Path,
     scatter: Path,
+    distances: Path,
     out: Path,
     rules: Path | None = None,
     sections: Sequence[Section] = (),
@@ -88,6 +91,7 @@ def write_report(
         quality=_table(quality, "quality"),
         denoising=_table(denoising, "denoising"),
         scatter=_table(scatter, "scatter"),
+        distances=_table(distances, "distances"),
         rules=graph.read(rules) if rules else None,
         made=made | {f"samples {name}": images.made for name, images in drawn.items()},
         digests={name: artifacts.sha256_file(path) for name, path in files.items()},
@@ -137,6 +141,7 @@ def render(settings: Params, inputs: _Inputs, sections: Sequence[Section]) -> st
         scatter=curves.scatter(inputs.scatter, guided_model, baseline_model),
         nearest=curves.nearest_centroid(inputs.scatter, guided_model, baseline_model),
         embedding=embedding.embedding(inputs.centroids, inputs.sigmas, classes, _thumbnails(inputs.data, shown)),
+        isometry=isometry.isometry(inputs.distances, guided_model, _judges(settings, guided_model)),
         sections=sections,
         graph=graph.draw(inputs.rules) if inputs.rules else None,
         settings=yaml.safe_dump(settings.model_dump(mode="json"), sort_keys=False, allow_unicode=True, width=100),
@@ -151,6 +156,12 @@ def _single(settings: Params, guided: str) -> list[str]:
     rows = {name: row for name, row in settings.models.items() if row.only is not None}
     fields = ("dataset", "network", "training")
     return [name for name, row in rows.items() if all(getattr(row, f) == getattr(like, f) for f in fields)]
+
+
+def _judges(settings: Params, guided: str) -> list[str]:
+    """The models told labels on the guided model's data set."""
+    dataset = settings.models[guided].dataset
+    return [name for name, row in settings.models.items() if (row.dataset, row.condition) == (dataset, "label")]
 
 
 def _samples(settings: Sampling, name: str, path: Path) -> ImageArchive:

@@ -173,20 +173,35 @@ def write_denoising(path):
     return path
 
 
-def gather(where, evaluations, denoisings):
+def write_distances(path, **centroids):
+    pair = {"model": "m", "first": "brick", "second": "grass", "density": 3.0, "error": 0.1, **centroids}
+    artifacts.write_json(path, {"rows": [pair]}, artifacts.manifest("distances", {}))
+    return path
+
+
+def gather(where, evaluations, denoisings, distances=None):
     collect(
         evaluations,
         denoisings,
+        distances or {},
         metrics=where / "metrics.json",
         quality=where / "quality.csv",
         denoising_table=where / "denoising.csv",
         scatter_table=where / "scatter.csv",
+        distances_table=where / "distances.csv",
     )
 
 
 def test_collect_gathers_metrics_and_tidy_tables(folder, evaluated, tmp_path):
     files = [folder / f"{name}.json" for name in ("real", "guided", "mixture")]
-    gather(tmp_path, files, {"guided": write_denoising(tmp_path / "d.json")})
+    distances = {
+        "guided": write_distances(tmp_path / "a.json", centroids=2.0),
+        "label": write_distances(tmp_path / "b.json"),
+    }
+    gather(tmp_path, files, {"guided": write_denoising(tmp_path / "d.json")}, distances)
+    pairs = pd.read_csv(tmp_path / "distances.csv")
+    assert list(pairs) == ["model", "first", "second", "density", "error", "centroids"]
+    assert pairs["centroids"].tolist() == pytest.approx([2.0, float("nan")], nan_ok=True)
     metrics = json.loads((tmp_path / "metrics.json").read_text())
     value = table(evaluated["guided"]).loc["brick", "frechet"]["value"]
     assert metrics["quality"]["guided"]["brick"]["frechet"] == value

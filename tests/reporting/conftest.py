@@ -3,6 +3,7 @@
 import json
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import combinations
 from pathlib import Path
 
 import numpy as np
@@ -19,7 +20,7 @@ CLASSES = ("brick & $mortar$", HOSTILE, 'ünïcode "quoted" 草 long enough to b
 SIGMAS = (0.05, 0.2, 1.0)
 BLOCKS = ("encoder0", "middle", "decoder0")
 SIDE = 12
-FILES = ("dataset", "samples", "centroids", "metrics", "quality", "denoising", "scatter", "rules")
+FILES = ("dataset", "samples", "centroids", "metrics", "quality", "denoising", "scatter", "distances", "rules")
 
 
 @dataclass(frozen=True)
@@ -35,6 +36,7 @@ class Artifacts:
     quality: Path
     denoising: Path
     scatter: Path
+    distances: Path
     rules: Path
 
 
@@ -96,6 +98,7 @@ def make_run(folder: Path, classes: tuple[str, ...], channels: int = 1) -> Artif
     edges += [["centroids", "sample"], ["sample", "collect"], ["collect", "report"], ["prepare", "report"]]
     rules.write_text(json.dumps({"rules": names, "edges": edges}))
     tables = {"quality": quality_rows(classes), "denoising": denoising_rows(classes), "scatter": scatter_rows()}
+    tables["distances"] = distance_rows(classes)
     for name, rows in tables.items():
         rows.to_csv(folder / f"{name}.csv", index=False)
     paths = {name: folder / f"{name}.csv" for name in tables}
@@ -139,6 +142,13 @@ def scatter_rows() -> pd.DataFrame:
     ]
     columns = ["model", "network", "block", "sigma", "between", "within", "ratio", "nearest_centroid"]
     return pd.DataFrame(rows, columns=columns)
+
+
+def distance_rows(classes: tuple[str, ...]) -> pd.DataFrame:
+    """Distances between classes, of the centroids twice those of the densities."""
+    pairs = list(combinations(classes, 2))
+    rows = [["guided", *pair, 1.0 + i, 0.1, 2.0 + 2 * i] for i, pair in enumerate(pairs)]
+    return pd.DataFrame(rows, columns=["model", "first", "second", "density", "error", "centroids"])
 
 
 def _params() -> Params:

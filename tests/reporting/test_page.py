@@ -41,7 +41,8 @@ def test_every_class_has_three_grids_of_its_images(page, run):
 
 
 @pytest.mark.parametrize(
-    ("figure", "panels"), [("psnr", 3), ("scatter", 3), ("nearest", 3), ("embedding", 6), ("dots", 3), ("rules", 1)]
+    ("figure", "panels"),
+    [("psnr", 3), ("scatter", 3), ("nearest", 3), ("embedding", 6), ("isometry", 1), ("dots", 3), ("rules", 1)],
 )
 def test_figure_has_its_panels_described_and_a_caption(page, figure, panels):
     drawings = page.xpath(f"//figure[@id='{figure}']//*[local-name()='svg']")
@@ -134,6 +135,7 @@ def test_command_line_writes_the_same_report(run, tmp_path, text):
         run.quality,
     ]
     arguments += ["--denoising-table", run.denoising, "--scatter-table", run.scatter, "--data", run.dataset]
+    arguments += ["--distances-table", run.distances]
     arguments += ["--centroids", run.centroids, "--graph", run.rules, "--out", out, *run.samples.values()]
     result = CliRunner().invoke(cli.app, [str(a) for a in arguments], catch_exceptions=False)
     assert result.exit_code == 0, result.output

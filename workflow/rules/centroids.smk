@@ -1,4 +1,4 @@
-# What a trained network knows: class centroids of phi at each noise level, and how well it denoises with and without.
+# What a trained network knows: class centroids of phi, how well it denoises with and without, how far apart its classes lie.
 
 
 rule centroids:
@@ -51,3 +51,30 @@ rule denoise:
     shell:
         "featdiff denoise --settings {params.settings:q} --data {input.data} --model {input.model}"
         " {params.centroids} --name {wildcards.model} --out {output.denoising} > {log} 2>&1"
+
+
+rule distances:
+    input:
+        data=lambda wildcards: project.dataset_of(wildcards.model),
+        model=project.path("models/{model}/checkpoint.safetensors"),
+        centroids=lambda wildcards: project.centroids_of(wildcards.model),
+        code=sources("distances", "centroids.smk"),
+    output:
+        distances=project.path("models/{model}/distances.json"),
+    log:
+        project.path("logs/distances/{model}.log"),
+    benchmark:
+        project.path("benchmarks/distances/{model}.tsv")
+    threads: 1
+    resources:
+        mem_mb=by_attempt(2000),
+        runtime=120,
+    params:
+        settings=project.params.distances.model_dump_json(),
+        sections=["distances"],
+        centroids=lambda wildcards: options("centroids", project.centroids_of(wildcards.model)),
+    message:
+        "Distances between the classes of {wildcards.model}"
+    shell:
+        "featdiff distances --settings {params.settings:q} --data {input.data} --model {input.model}"
+        " {params.centroids} --name {wildcards.model} --out {output.distances} > {log} 2>&1"

@@ -57,12 +57,14 @@ rule collect:
     input:
         evaluations=project.evaluations(),
         denoising=project.denoising().values(),
+        distances=project.distances().values(),
         code=sources("collect", "evaluate.smk"),
     output:
         metrics=project.path("metrics.json"),
         quality=project.path("tables/quality.csv"),
         denoising=project.path("tables/denoising.csv"),
         scatter=project.path("tables/scatter.csv"),
+        distances=project.path("tables/distances.csv"),
     log:
         project.path("logs/collect.log"),
     benchmark:
@@ -72,9 +74,15 @@ rule collect:
         runtime=20,
     params:
         sections=[],
-        denoising=options("denoising", map("=".join, project.denoising().items())),
+        models=" ".join(
+            [
+                options("denoising", map("=".join, project.denoising().items())),
+                options("distances", map("=".join, project.distances().items())),
+            ]
+        ),
     message:
         "Collecting all measures"
     shell:
         "featdiff collect --out {output.metrics} --quality {output.quality} --denoising-table {output.denoising}"
-        " --scatter-table {output.scatter} {params.denoising} {input.evaluations} > {log} 2>&1"
+        " --scatter-table {output.scatter} --distances-table {output.distances} {params.models} {input.evaluations}"
+        " > {log} 2>&1"

@@ -7,6 +7,7 @@ rule report:
         quality=project.path("tables/quality.csv"),
         denoising=project.path("tables/denoising.csv"),
         scatter=project.path("tables/scatter.csv"),
+        distances=project.path("tables/distances.csv"),
         data=project.dataset(project.reference_of(project.params.report.guided)),
         samples=[project.samples(name) for name in (project.params.report.guided, project.params.report.baseline)],
         centroids=project.guide_of(project.params.report.guided),
@@ -28,5 +29,6 @@ rule report:
         "Writing the report"
     shell:
         "featdiff report --settings {params.settings:q} --metrics {input.metrics} --quality {input.quality}"
-        " --denoising-table {input.denoising} --scatter-table {input.scatter} --data {input.data}"
+        " --denoising-table {input.denoising} --scatter-table {input.scatter} --distances-table {input.distances}"
+        " --data {input.data}"
         " --centroids {input.centroids} --graph {input.graph} --out {output.report} {input.samples} > {log} 2>&1"
