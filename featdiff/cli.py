@@ -44,11 +44,20 @@ def train(
     data: Data,
     out: Out,
     state: Annotated[Path, typer.Option(help="Folder of the resume states.")] = Path(".featdiff/state"),
+    processes: Annotated[int, typer.Option(min=1, help="Processes that share each batch, one a GPU.")] = 1,
+    nodes: Annotated[int, typer.Option(min=1, help="Machines of this Slurm job to spread them over.")] = 1,
 ) -> None:
     """Train a network by denoising alone; killed and started again, it goes on where it was."""
     from featdiff.training.devices import keep_freed_memory
+    from featdiff.training.launch import end_with_launcher, launch
+
+    if processes > 1 or nodes > 1:
+        same = ["--settings", settings, "--data", str(data), "--out", str(out), "--state", str(state)]
+        launch(["train", *same], processes=processes, nodes=nodes)
+
     from featdiff.training.loop import train as run
 
+    end_with_launcher()
     keep_freed_memory()
     run(_settings(params.TrainSpec, settings), data, out, state=state)
 

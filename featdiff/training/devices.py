@@ -1,11 +1,15 @@
 """Devices: which one, what its processor needs to be told, how pixels get there and back."""
 
 import ctypes
+import os
 import sys
+from functools import cache
 
 import numpy as np
 import torch
 from torch import Tensor
+
+from featdiff.training.claims import claim
 
 _TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3
 
@@ -19,9 +23,35 @@ def keep_freed_memory() -> None:
             libc.mallopt(_TRIM_THRESHOLD, 2**31 - 1)
 
 
+@cache
 def pick_device() -> torch.device:
-    """The first GPU if there is one, else the CPU."""
-    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    """A GPU of this process's own if there is one, else the CPU; the same at each call.
+
+    Where one GPU is visible (one in the machine, one given by Slurm or by CUDA_VISIBLE_DEVICES) it is that. Of several, one
+    that no other featdiff process has claimed. A process of a distributed run has the one of its rank on this machine.
+    """
+    if not torch.cuda.is_available():
+        return torch.device("cpu")
+    index = int(os.environ["LOCAL_RANK"]) if "LOCAL_RANK" in os.environ else _own(1)[0]
+    torch.cuda.set_device(index)  # for all that says "cuda" and no number
+    return torch.device("cuda", index)
+
+
+def claim_visible(count: int) -> str | None:
+    """Claim ``count`` GPUs for processes that this one starts: their CUDA_VISIBLE_DEVICES, or None where there is no GPU."""
+    if not torch.cuda.is_available():
+        return None
+    given = os.environ.get("CUDA_VISIBLE_DEVICES")
+    names = given.split(",") if given else [str(index) for index in range(torch.cuda.device_count())]
+    return ",".join(names[index] for index in _own(count))
+
+
+def _own(count: int) -> list[int]:
+    """Indices of ``count`` visible GPUs that no other process has claimed. A single one is shared, as it always was."""
+    visible = torch.cuda.device_count()
+    if count == visible == 1:
+        return [0]
+    return claim([str(torch.cuda.get_device_properties(index).uuid) for index in range(visible)], count)
 
 
 def to_images(pixels: np.ndarray) -> Tensor:

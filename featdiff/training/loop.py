@@ -1,18 +1,22 @@
 """The training loop (arXiv 2410.11646, section 3): images of a class in groups, one denoising loss, exact resume.
 
 Batch k depends on (seed, k) alone, so a run that was killed and started again ends with the same weights, bit for bit on
-the CPU. Each process of a distributed run computes its slice of the same global batch.
+the CPU. Each process of a distributed run computes its slice of the same global batch: losses and gradients are means over
+equal slices, so the mean over processes is that of the whole batch. All take the same decisions; the first one writes.
 """
 
 import math
+import os
 import signal
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TypeVar
 
 import torch
-from accelerate import Accelerator
+from accelerate import Accelerator, InitProcessGroupKwargs
+from accelerate.utils import broadcast_object_list
 from torch import Tensor, nn
 from torch.nn.utils import convert_conv2d_weight_memory_format
 from tqdm import tqdm
@@ -26,8 +30,12 @@ from featdiff.networks.denoiser import NetworkDenoiser
 from featdiff.params import Training, TrainSpec
 from featdiff.training import checkpoint, resume
 from featdiff.training.checkpoint import DataDescription
+from featdiff.training.devices import pick_device
 
 CHECK_EVERY = 50  # steps between two looks at the loss: a look waits for the device
+AGREE_EVERY = 5  # steps between two agreements of several processes whether one was told to stop
+
+T = TypeVar("T")
 
 
 class Objective(nn.Module):
@@ -80,17 +88,23 @@ class Run:
     keep: Path
     step: int = 0
     saved: int = 0
+    losses: Tensor = field(default_factory=lambda: torch.zeros(0))  # of each step so far, of the whole batch
 
-    def load(self) -> None:
-        self.step = self.saved = resume.load_state(
-            self.keep, model=self.denoiser, average=self.average, optimizer=self.optimizer
-        )
+    def load(self, state: resume.State | None) -> None:
+        if state is not None:
+            self.step = self.saved = state.step
+            self.losses = resume.take_up(state, model=self.denoiser, average=self.average, optimizer=self.optimizer)
 
     def save(self) -> None:
+        """Write the resume state; only the first process does."""
         resume.save_state(
-            self.keep, step=self.step, model=self.denoiser, average=self.average, optimizer=self.optimizer
+            self.keep,
+            step=self.step,
+            model=self.denoiser,
+            average=self.average,
+            optimizer=self.optimizer,
+            losses=self.losses,
         )
-        self.saved = self.step
 
     def check(self, loss: float) -> None:
         """Stop when the mean loss since the last look is not finite."""
@@ -110,18 +124,18 @@ def train(spec: TrainSpec, data: Path, out: Path, *, state: Path) -> None:
     saves a state first; a finished run returns at once. Raises :class:`UserError` when the loss is not finite.
     """
     made = artifacts.manifest("checkpoint", spec, {"dataset": data})
-    if checkpoint.made_by(out, made):
+    accelerator = _accelerator(spec.training)
+    if _from_first(accelerator, lambda: checkpoint.made_by(out, made)):
         return
     images = archive.read(data, "dataset").select(split="train")
     description = describe(images)
     if spec.only is not None:
         images = images.select(label=label_of(spec.only, description.classes))
-    accelerator = Accelerator(mixed_precision="bf16" if spec.training.precision == "bf16" else "no")
     denoiser = checkpoint.new_denoiser(spec, description)
     convert_conv2d_weight_memory_format(denoiser, torch.channels_last)
     average = {name: tensor.detach().clone() for name, tensor in denoiser.state_dict().items()}
     run = Run(denoiser, average, _optimizer(denoiser, spec.training), resume.folder(state, made))
-    run.load()
+    run.load(_from_first(accelerator, lambda: resume.read_state(run.keep)))
     objective, run.optimizer = accelerator.prepare(Objective(denoiser, spec), run.optimizer)
     run.average = {name: tensor.to(accelerator.device) for name, tensor in average.items()}
     _steps(run, spec.training, accelerator, objective, Batches(spec, images, accelerator))
@@ -135,7 +149,7 @@ def _steps(run: Run, training: Training, accelerator: Accelerator, objective: nn
     """Run the steps that are left."""
     total = -(-training.images // training.batch)
     save_every = max(1, training.save_every // training.batch)
-    losses_since, count = torch.zeros((), device=accelerator.device), 0
+    recent: list[Tensor] = []
     bar = tqdm(
         total=total * training.batch,
         initial=run.step * training.batch,
@@ -143,7 +157,7 @@ def _steps(run: Run, training: Training, accelerator: Accelerator, objective: nn
         mininterval=2,
         disable=not accelerator.is_main_process,
     )
-    with bar, _terminated() as stop:
+    with bar, _terminated() as received:
         while run.step < total:
             for group in run.optimizer.param_groups:
                 group["lr"] = learning_rate(training, run.step * training.batch)
@@ -154,18 +168,58 @@ def _steps(run: Run, training: Training, accelerator: Accelerator, objective: nn
             run.optimizer.zero_grad(set_to_none=True)
             run.step += 1
             update_average(run.average, run.denoiser, decay=min(training.ema, (1 + run.step) / (10 + run.step)))
-            losses_since, count = losses_since + loss.detach(), count + 1
+            recent.append(loss.detach())
             bar.update(training.batch)
-            save = bool(stop) or run.step % save_every == 0
-            if save or run.step % CHECK_EVERY == 0:
-                mean = losses_since.item() / count
+            stop = _any(accelerator, bool(received), run.step)
+            save = stop or run.step % save_every == 0
+            if save or run.step % CHECK_EVERY == 0 or run.step == total:
+                losses_since, recent = accelerator.reduce(torch.stack(recent).float(), "mean").cpu(), []
+                mean = losses_since.mean().item()
                 run.check(mean)
+                run.losses = torch.cat([run.losses, losses_since])
                 bar.set_postfix(loss=f"{mean:.4f}", refresh=False)
-                losses_since, count = torch.zeros_like(losses_since), 0
-            if save and accelerator.is_main_process:
-                run.save()
+            if save:
+                run.saved = run.step
+                if accelerator.is_main_process:
+                    run.save()
             if stop:
                 raise SystemExit(128 + signal.SIGTERM)
+
+
+def _accelerator(training: Training) -> Accelerator:
+    """The processes of this run, each with a device of its own.
+
+    Raises :class:`UserError` when the processes that were started together do not find each other: each would train alone.
+    """
+    started = int(os.environ.get("WORLD_SIZE", "1"))
+    cpu = pick_device().type == "cpu"
+    accelerator = Accelerator(
+        cpu=cpu,  # without it, accelerate takes processes on CPUs for strangers
+        mixed_precision="bf16" if training.precision == "bf16" else "no",
+        kwargs_handlers=[InitProcessGroupKwargs(backend="gloo")] if cpu and started > 1 else [],
+    )
+    if accelerator.num_processes != started:
+        raise UserError(
+            f"{started} processes were started (WORLD_SIZE), but {accelerator.num_processes} found together"
+        )
+    return accelerator
+
+
+def _from_first(accelerator: Accelerator, compute: Callable[[], T]) -> T:
+    """What the first process computes, for all of them: machines may see a shared file at different ages."""
+    if accelerator.num_processes == 1:
+        return compute()
+    results = [compute() if accelerator.is_main_process else None]
+    return broadcast_object_list(results)[0]
+
+
+def _any(accelerator: Accelerator, here: bool, step: int) -> bool:
+    """Whether this holds on any process; several agree only now and then, the answer in between is no."""
+    if accelerator.num_processes == 1:
+        return here
+    if step % AGREE_EVERY:
+        return False
+    return bool(accelerator.reduce(torch.tensor(float(here), device=accelerator.device), "sum").item())
 
 
 @torch.no_grad()

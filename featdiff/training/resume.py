@@ -5,6 +5,7 @@ another run, and survives whatever a workflow engine does to the outputs of a fa
 """
 
 from pathlib import Path
+from typing import NamedTuple
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -22,37 +23,55 @@ def folder(root: Path | str, made: Manifest) -> Path:
     return Path(root) / artifacts.digest({"manifest": made.model_dump_json().encode()})[:16]
 
 
+class State(NamedTuple):
+    """What a state file holds."""
+
+    step: int
+    tensors: dict[str, Tensor]
+
+
 def save_state(
-    path: Path, *, step: int, model: nn.Module, average: dict[str, Tensor], optimizer: torch.optim.Optimizer
+    path: Path,
+    *,
+    step: int,
+    model: nn.Module,
+    average: dict[str, Tensor],
+    optimizer: torch.optim.Optimizer,
+    losses: Tensor,
 ) -> None:
-    """Write the state after ``step`` steps, atomically."""
+    """Write the state after ``step`` steps, atomically; ``losses`` (step,) are the losses of all steps so far."""
     tensors = {f"model/{n}": t for n, t in model.state_dict().items()}
     tensors |= {f"average/{n}": t for n, t in average.items()}
     for index, values in optimizer.state_dict()["state"].items():
         tensors |= {f"optimizer/{index}/{name}": value for name, value in values.items()}
+    tensors["losses"] = losses
     plain = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
     with artifacts.atomic(path / FILE) as aside:
         aside.write_bytes(save(plain, metadata={"step": str(step)}))
 
 
-def load_state(path: Path, *, model: nn.Module, average: dict[str, Tensor], optimizer: torch.optim.Optimizer) -> int:
-    """Take up the state, if there is a whole one, and return the number of steps done; 0 when training starts afresh."""
+def read_state(path: Path) -> State | None:
+    """The state in ``path``; None when there is no whole one, so that training starts afresh."""
     try:
         with safe_open(path / FILE, "pt") as stream:
             step = int(stream.metadata()["step"])
-            tensors = {name: stream.get_tensor(name) for name in stream.keys()}  # noqa: SIM118
+            return State(step, {name: stream.get_tensor(name) for name in stream.keys()})  # noqa: SIM118
     except (FileNotFoundError, SafetensorError, KeyError):
-        return 0
-    model.load_state_dict(_under("model/", tensors))
-    for name, value in _under("average/", tensors).items():
+        return None
+
+
+def take_up(state: State, *, model: nn.Module, average: dict[str, Tensor], optimizer: torch.optim.Optimizer) -> Tensor:
+    """Give model, average and optimizer the values of ``state``; returns the losses so far."""
+    model.load_state_dict(_under("model/", state.tensors))
+    for name, value in _under("average/", state.tensors).items():
         average[name].copy_(value)
     trained = [p for group in optimizer.param_groups for p in group["params"]]
     states: dict[int, dict[str, Tensor]] = {}
-    for key, value in _under("optimizer/", tensors).items():
+    for key, value in _under("optimizer/", state.tensors).items():
         index, name = key.split("/")
         states.setdefault(int(index), {})[name] = _laid_out_like(trained[int(index)], value)
     optimizer.load_state_dict({**optimizer.state_dict(), "state": states})
-    return step
+    return state.tensors["losses"]
 
 
 def _laid_out_like(parameter: Tensor, value: Tensor) -> Tensor:
