@@ -16,6 +16,8 @@ rule train:
     resources:
         mem_mb=by_attempt(2000),
         runtime=240,
+        processes=1,  # one a GPU; more of them share each batch, on this many nodes
+        nodes=1,
     params:
         settings=lambda wildcards: project.params.train_spec(wildcards.model).model_dump_json(),
         sections=lambda wildcards: project.train_sections(wildcards.model),
@@ -24,4 +26,4 @@ rule train:
         "Training {wildcards.model}: progress in {log}"
     shell:
         "featdiff train --settings {params.settings:q} --data {input.data} --state {params.state}"
-        " --out {output.model} > {log} 2>&1"
+        " --out {output.model} --processes {resources.processes} --nodes {resources.nodes} > {log} 2>&1"
