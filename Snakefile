@@ -24,6 +24,7 @@ wildcard_constraints:
     model=one_of(project.models),
     sampling=one_of(project.samplings),
     shard=r"\d+",
+    images=r"\d+",
     kind="data|samples",
     name="[a-z0-9_-]+",
 

@@ -63,11 +63,19 @@ def train(
 
 
 @app.command()
-def centroids(settings: SettingsText, data: Data, model: Model, out: Out) -> None:
+def centroids(
+    settings: SettingsText,
+    data: Data,
+    model: Model,
+    out: Out,
+    new_classes: Annotated[
+        bool, typer.Option("--new-classes", help="The classes need not be the checkpoint's.")
+    ] = False,
+) -> None:
     """Average the features of each class on a grid of noise levels."""
     from featdiff.features.centroids import extract
 
-    extract(_settings(params.Centroids, settings), data, model, out)
+    extract(_settings(params.Centroids, settings), data, model, out, new_classes=new_classes)
 
 
 @app.command()

@@ -70,11 +70,22 @@ class CropLayout(Settings):
     size: Annotated[int, Field(ge=8, le=1024, description="Side of an image, in pixels.")]
 
 
+class ClassPart(Settings):
+    """Some of a source's classes: those left when ``new`` of them, drawn by seed, are held back, or the held-back ones."""
+
+    new: Count = Field(description="Classes held back: never trained on, for guidance by a few example images.")
+    take: Literal["known", "new"] = Field(description="Which side this data set is.")
+    seed: Seed = 0
+
+
 class Dataset(Settings):
     """One data set: where the images come from and how they are cut."""
 
     source: PackagedSource | FolderSource | ZipSource = Field(discriminator="kind")
     layout: PatchLayout | CropLayout = Field(discriminator="kind")
+    classes: ClassPart | Annotated[tuple[str, ...], Field(min_length=1)] | None = Field(
+        None, description="Classes that take part: names, or one side of a split; all if not given."
+    )
     mode: Literal["gray", "rgb"] = "gray"
     test_fraction: Fraction = Field(0.25, description="Share of each photograph (patches) or class (crop) for testing.")
     mixed_modes: Literal["error", "convert"] = Field("error", description="Gray and colour images in one data set.")
@@ -283,11 +294,19 @@ class _Guidance(Settings):
         return self
 
 
+class Examples(Settings):
+    """Classes given by example images alone: their centroids are means over training images of another data set."""
+
+    dataset: Name
+    images: Count = Field(description="Example images a class, drawn by centroids.seed; all if there are fewer.")
+
+
 class FeatureGuidance(_Guidance):
     """Match the class centroid; strengths beyond 1 extrapolate past it, away from the mean of the classes."""
 
     kind: Literal["feature"]
     strength: Strength = 1.0
+    examples: Examples | None = Field(None, description="Guide to these classes, which the model need not know.")
 
 
 class ClassifierFreeGuidance(_Guidance):
@@ -545,6 +564,8 @@ class Params(Settings):
             _need(f"report.{field}", getattr(self.report, field), self.samplings)
         if not self.guides(self.report.guided):
             raise ValueError(f"report.guided names '{self.report.guided}', which is not feature-guided")
+        if self.dataset_of(self.report.guided) != self.models[self.samplings[self.report.guided].model].dataset:
+            raise ValueError(f"report.guided names '{self.report.guided}', whose classes are not the model's own")
         return self
 
     def _check_guidance(self, where: str, sampling: Sampling) -> None:
@@ -556,6 +577,14 @@ class Params(Settings):
                 f"{where}: {guidance.kind} guidance needs a model with condition: {' or '.join(needed[guidance.kind])}, "
                 f"but models.{sampling.model} has condition: {model.condition}"
             )
+        if guidance.kind == "feature" and guidance.examples:
+            _need(f"{where}.guidance.examples.dataset", guidance.examples.dataset, self.datasets)
+            known, new = self.datasets[model.dataset], self.datasets[guidance.examples.dataset]
+            if (known.layout.size, known.mode) != (new.layout.size, new.mode):
+                raise ValueError(
+                    f"{where}.guidance.examples: datasets.{guidance.examples.dataset} and datasets.{model.dataset} must have "
+                    "images of one size and mode"
+                )
         if guidance.kind == "autoguidance":
             _need(f"{where}.guidance.weak", guidance.weak, self.models)
             weak = self.models[guidance.weak]
@@ -563,6 +592,12 @@ class Params(Settings):
                 raise ValueError(
                     f"{where}.guidance.weak: models.{guidance.weak} and models.{sampling.model} must share data set and condition"
                 )
+
+    def dataset_of(self, sampling: str) -> str:
+        """The data set whose classes a set of samples shows: the model's, or that of the example images."""
+        row = self.samplings[sampling]
+        examples = row.guidance.examples if row.guidance.kind == "feature" else None
+        return examples.dataset if examples else self.models[row.model].dataset
 
     def models_of(self, sampling: str) -> list[str]:
         """The models that draw a set of samples: its own and, under autoguidance, the weak one."""

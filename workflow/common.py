@@ -11,7 +11,7 @@ from typing import Any
 
 from featdiff.errors import UserError
 from featdiff.mixture import TABLES
-from featdiff.params import PackagedSource, Params, ZipSource, parse
+from featdiff.params import Centroids, PackagedSource, Params, ZipSource, parse
 
 REAL = "real-"  # the real test images of data set D are evaluated under the name real-D: the floor
 
@@ -25,7 +25,8 @@ class Project:
             self.params = parse(Params, config, "params.yaml, with --configfile and --config where given")
             self.models = sorted(self.params.models)
             self.samplings = sorted(self.params.samplings)
-            self.datasets = sorted({model.dataset for model in self.params.models.values()})
+            shown = {self.params.dataset_of(sampling) for sampling in self.samplings}
+            self.datasets = sorted(shown | {model.dataset for model in self.params.models.values()})
             self.raw = {name: self._raw_files(name) for name in self.datasets}
             self._check_names()
             self._check_sizes()
@@ -107,8 +108,15 @@ class Project:
 
     def guide_of(self, sampling: str) -> list[str]:
         """The centroids that guide a set of samples, if any."""
-        model = self.params.samplings[sampling].model
-        return self.centroids_of(model) if model in self.params.guides(sampling) else []
+        row = self.params.samplings[sampling]
+        if row.guidance.kind == "feature" and row.guidance.examples:
+            examples = row.guidance.examples
+            return [self.path("models", row.model, "examples", f"{examples.dataset}-{examples.images}.npz")]
+        return self.centroids_of(row.model) if row.model in self.params.guides(sampling) else []
+
+    def examples(self, images: str) -> Centroids:
+        """How centroids are made from so many example images a class."""
+        return self.params.centroids.model_copy(update={"images_per_class": int(images)})
 
     def weak_of(self, sampling: str) -> list[str]:
         """The weaker checkpoint of autoguidance, if any."""
@@ -141,7 +149,7 @@ class Project:
     def reference_of(self, name: str) -> str:
         """The data set that an evaluation compares with: ``real-D`` is data set D measured against itself."""
         if name in self.params.samplings:
-            return self.params.models[self.params.samplings[name].model].dataset
+            return self.params.dataset_of(name)
         return name.removeprefix(REAL)
 
     def samples_of(self, name: str) -> list[str]:

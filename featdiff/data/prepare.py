@@ -26,7 +26,7 @@ from featdiff.data.decode import decode
 from featdiff.data.layouts import Positions
 from featdiff.data.sources import BadImage, Listing, SourceFile, open_source
 from featdiff.errors import UserError
-from featdiff.params import CropLayout, Dataset
+from featdiff.params import ClassPart, CropLayout, Dataset
 
 SKIPPED = "skipped.csv"
 MAX_BYTES = 2**33  # of all images of a data set in memory
@@ -98,7 +98,8 @@ class Summary:
 def prepare(dataset: Dataset, out: Path | str, *, base: Path | str = Path(".")) -> Summary:
     """Make the archive of a data set at ``out``; relative source paths start at ``base``."""
     out = Path(out)
-    with open_source(dataset.source, Path(base)) as listing:
+    with open_source(dataset.source, Path(base)) as everything:
+        listing = everything.select(chosen_classes(dataset, everything.classes))
         photos, bad = _load(listing, dataset)
     bad = [Skip(f.name, f.where, "lies beside the class folders, not in one") for f in listing.strays] + bad
     if bad and dataset.bad_images == "error":
@@ -120,6 +121,24 @@ def prepare(dataset: Dataset, out: Path | str, *, base: Path | str = Path(".")) 
     copies = sum(n - 1 for n in Counter((p.file.class_name, p.content) for p in photos).values())
     size, channels = images.shape[2:]
     return Summary(out, (size, size, channels), counts, tuple(bad), listing.ignored, copies)
+
+
+def chosen_classes(dataset: Dataset, found: list[str]) -> list[str]:
+    """The classes that take part, in the order of ``found``."""
+    wanted = dataset.classes
+    if wanted is None:
+        return found
+    if isinstance(wanted, ClassPart):
+        if wanted.new >= len(found):
+            raise UserError(
+                f"classes.new is {wanted.new}, but the source has {len(found)} classes and some must be left"
+            )
+        order = seeds.numpy_generator(wanted.seed, "new classes").permutation(len(found))
+        side = order[: wanted.new] if wanted.take == "new" else order[wanted.new :]
+        return [found[i] for i in sorted(side)]
+    if unknown := sorted({*wanted} - {*found}):
+        raise UserError(f"classes names {unknown}, but the source has {', '.join(found[:SHOWN])}")
+    return [name for name in found if name in wanted]
 
 
 def _crops(dataset: Dataset) -> bool:

@@ -16,7 +16,7 @@ import zlib
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from featdiff.artifacts import sha256_file
@@ -57,6 +57,10 @@ class Listing:
     strays: list[SourceFile] = field(default_factory=list)  # they lie in no class folder
     ignored: int = 0
     inputs: dict[str, str] = field(default_factory=dict)
+
+    def select(self, classes: list[str]) -> "Listing":
+        """These classes and their files alone."""
+        return replace(self, classes=classes, files=[file for file in self.files if file.class_name in classes])
 
 
 @contextmanager

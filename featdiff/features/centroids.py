@@ -64,8 +64,8 @@ def class_centroid(
     return total / (settings.draws * len(images))
 
 
-def extract(settings: Centroids, data: Path, model: Path, out: Path) -> None:
-    """Write the centroid table of a checkpoint over the training images of an archive.
+def extract(settings: Centroids, data: Path, model: Path, out: Path, *, new_classes: bool = False) -> None:
+    """Write the centroid table of a checkpoint over the training images of an archive; ``new_classes`` may be others than its own.
 
     A model trained with partners at the image's noise level gets the grid of noise levels; one trained with clean partners
     gets the one level it knows, that of clean images.
@@ -73,7 +73,8 @@ def extract(settings: Centroids, data: Path, model: Path, out: Path) -> None:
     made = artifacts.manifest("centroids", settings, {"dataset": data, "checkpoint": model})
     trained = checkpoint.read(model)
     images = archive.read(data, "dataset").select(split="train")
-    require_classes(data, tuple(images.classes), trained.data.classes)
+    if not new_classes:
+        require_classes(data, tuple(images.classes), trained.data.classes)
     device = pick_device()
     denoiser = trained.denoiser.to(device)
     if trained.spec.training.partner_noise == "clean":

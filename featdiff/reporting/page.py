@@ -207,8 +207,8 @@ def _sources(settings: Params, names: targets.Names, quality: pd.DataFrame) -> l
     dataset = settings.models[names.guided_model].dataset
     others = [
         tables.Source(name, name, "")
-        for name, row in settings.samplings.items()
-        if name not in (names.guided, names.baseline) and settings.models[row.model].dataset == dataset
+        for name in settings.samplings
+        if name not in (names.guided, names.baseline) and settings.dataset_of(name) == dataset
     ]
     return [
         tables.Source(names.guided, "Guided", "guided"),

@@ -86,6 +86,12 @@ class GuidedDenoiser:
             guided = guidance.limited_interval(guided, model.told(), low=low, high=high)
         self._denoise = guided
 
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """Names of the labels it can be told: those of its centroids, which may be of new classes, or of the data set."""
+        table = self.models[0].table
+        return table.classes if table is not None else self.trained.data.classes
+
     def __call__(self, x: Tensor, t: Tensor, condition: Any = None) -> Tensor:
         return self._denoise(x, t, condition)
 

@@ -59,7 +59,7 @@ def sample_shard(
     device = pick_device()
     denoiser = GuidedDenoiser(settings.guidance, source, weak, device)
     trained = denoiser.trained
-    wanted = of_shard(draws(settings, trained.data.classes, trained.spec.only), shard, settings.shards)
+    wanted = of_shard(draws(settings, denoiser.classes, trained.spec.only), shard, settings.shards)
     images, spent = [], []
     with tqdm(total=len(wanted), unit="image", mininterval=2) as bar:
         for first in range(0, len(wanted), settings.batch):
@@ -68,7 +68,7 @@ def sample_shard(
             images.append(to_pixels(draw_batch(settings, denoiser, batch, trained, device)))
             spent += [denoiser.evaluations - before] * len(batch)
             bar.update(len(batch))
-    classes = trained.data.classes
+    classes = denoiser.classes
     index = pd.DataFrame(
         {
             "path": [f"{_folder(classes, d.label)}/{d.number:06d}.png" for d in wanted],

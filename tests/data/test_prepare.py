@@ -77,6 +77,28 @@ def test_packaged_photographs(tmp_path: Path) -> None:
     assert list(read.index.columns) == ["path", "split", "label", "class", "source", "row", "column"]
 
 
+def packaged(tmp_path: Path, classes: object) -> list[str]:
+    layout = {"kind": "patches", "size": 24, "stride": 24, "test_stride": 24, "scale": 0.5}
+    values = {"source": {"kind": "packaged"}, "layout": layout, "classes": classes}
+    prepare(Dataset.model_validate(values), tmp_path / "out.zip")
+    return archive.read(tmp_path / "out.zip", "dataset").classes
+
+
+def test_known_and_new_classes_are_the_two_sides_of_one_split(tmp_path: Path) -> None:
+    sides = [packaged(tmp_path, {"new": 1, "take": take, "seed": 3}) for take in ("known", "new")]
+    assert [len(side) for side in sides] == [2, 1] and sorted(sides[0] + sides[1]) == ["brick", "grass", "gravel"]
+    chosen = {tuple(packaged(tmp_path, {"new": 1, "take": "new", "seed": seed})) for seed in range(8)}
+    assert len(chosen) > 1
+
+
+def test_classes_are_chosen_by_name_and_impossible_choices_refused(tmp_path: Path) -> None:
+    assert packaged(tmp_path, ["gravel", "brick"]) == ["brick", "gravel"]
+    with pytest.raises(UserError, match=r"classes names \['sand'\], but the source has brick, grass, gravel"):
+        packaged(tmp_path, ["sand"])
+    with pytest.raises(UserError, match="new is 3, but the source has 3 classes and some must be left"):
+        packaged(tmp_path, {"new": 3, "take": "new"})
+
+
 def test_no_pixel_of_a_photograph_is_in_train_and_test(tmp_path: Path) -> None:
     """A photograph whose pixels all differ (16 bits in two colour channels): compare the values themselves."""
     code = np.random.default_rng(1).permutation(2**14).reshape(128, 128)

@@ -107,3 +107,24 @@ def test_samples_tell_their_class_and_their_cost(told, tmp_path):
         drawn = archive.read(out, "samples")
         assert drawn.labels.tolist() == labels and set(drawn.index["evaluations"]) == {cost}
         assert np.isfinite(drawn.images).all() and ("weak_checkpoint" in drawn.made.inputs) == (name == "autoguidance")
+
+
+def test_example_images_of_new_classes_guide_to_them_under_their_names(tiny_dataset, tiny_checkpoint, tmp_path):
+    """Centroids of the very images that the model was trained on, under other names, give the very same samples."""
+    known = archive.read(tiny_dataset, "dataset")
+    renamed = known.index.assign(**{"class": known.index["class"].map({"flat": "dots", "stripes": "lines"})})
+    archive.write(tmp_path / "new.zip", known.images, renamed, known.made)
+    settings = Centroids(levels=3, images_per_class=4, draws=1)
+    with pytest.raises(UserError, match="its classes .* are not those of the checkpoint"):
+        centroids.extract(settings, tmp_path / "new.zip", tiny_checkpoint, tmp_path / "new.npz")
+    centroids.extract(settings, tmp_path / "new.zip", tiny_checkpoint, tmp_path / "new.npz", new_classes=True)
+    centroids.extract(settings, tiny_dataset, tiny_checkpoint, tmp_path / "own.npz")
+    row = {"model": "m", "guidance": {"kind": "feature"}, "sampler": {"kind": "ddim", "steps": 3}, "images": 2}
+    for name in ("new", "own"):
+        shard = tmp_path / f"{name}.part.zip"
+        shards.sample_shard(
+            Sampling.model_validate({**row, "batch": 2}), tiny_checkpoint, tmp_path / f"{name}.npz", 0, shard
+        )
+        shards.gather([shard], tmp_path / f"{name}.samples.zip")
+    new, own = (archive.read(tmp_path / f"{name}.samples.zip", "samples") for name in ("new", "own"))
+    assert new.classes == ["dots", "lines"] and np.array_equal(new.images, own.images)

@@ -56,6 +56,11 @@ def test_unknown_keys_are_named(values):
         ("samplings.guided.guidance", {"kind": "autoguidance", "weak": "none"}, "weak is 'none', which is not a row"),
         ("samplings.guided.guidance", {"kind": "autoguidance", "weak": "mixture"}, "must share data set and condition"),
         ("samplings.guided.guidance.interval", [2, 1], r"interval must rise, got \[2.0, 1.0\]"),
+        (
+            "samplings.guided.guidance.examples",
+            {"dataset": "sand", "images": 4},
+            "dataset is 'sand', which is not a row",
+        ),
         ("models.guided.only", "brick", "a model of one class .* has nothing to be told"),
         ("datasets.textures.layout.size", 2, r"layout\.patches\.size: Input should be greater than or equal to 8"),
     ],

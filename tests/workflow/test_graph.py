@@ -174,3 +174,16 @@ def test_every_preset_over_the_default_settings_is_a_graph_with_all_its_models(p
     default = project.stale()
     assert planned["train"] == default["train"] + len(rows["models"])
     assert planned["gather"] == default["gather"] + len(rows["samplings"])
+
+
+def test_new_classes_from_a_few_images_are_a_data_set_and_a_table_of_centroids_each(project):
+    textures = yaml.safe_load((project.root / "params.yaml").read_text())["datasets"]["textures"]
+    guidance = {"kind": "feature", "examples": {"dataset": "sand", "images": 4}}
+    project.edit_params(
+        {
+            "datasets": {"textures": {"classes": ["brick", "grass"]}, "sand": {**textures, "classes": ["gravel"]}},
+            "samplings": {"few": {"model": "guided", "guidance": guidance, "sampler": {"kind": "ddpm"}, "images": 8}},
+        }
+    )
+    planned = project.stale("results/evaluation/few.json")
+    assert planned == {"prepare": 2, "train": 1, "examples": 1, "sample": 1, "gather": 1, "embed": 2, "evaluate": 1}

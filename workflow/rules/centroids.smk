@@ -26,6 +26,31 @@ rule centroids:
         " --out {output.centroids} > {log} 2>&1"
 
 
+rule examples:
+    input:
+        data=lambda wildcards: project.dataset(wildcards.dataset),
+        model=project.path("models/{model}/checkpoint.safetensors"),
+        code=sources("centroids", "centroids.smk"),
+    output:
+        centroids=project.path("models/{model}/examples/{dataset}-{images}.npz"),
+    log:
+        project.path("logs/examples/{model}-{dataset}-{images}.log"),
+    benchmark:
+        project.path("benchmarks/examples/{model}-{dataset}-{images}.tsv")
+    threads: 1
+    resources:
+        mem_mb=by_attempt(2000),
+        runtime=120,
+    params:
+        settings=lambda wildcards: project.examples(wildcards.images).model_dump_json(),
+        sections=["centroids"],
+    message:
+        "Centroids of {wildcards.dataset} from {wildcards.images} images a class, by {wildcards.model}"
+    shell:
+        "featdiff centroids --new-classes --settings {params.settings:q} --data {input.data} --model {input.model}"
+        " --out {output.centroids} > {log} 2>&1"
+
+
 rule denoise:
     input:
         data=lambda wildcards: project.dataset_of(wildcards.model),
