@@ -37,6 +37,11 @@ include: "workflow/rules/evaluate.smk"
 include: "workflow/rules/report.smk"
 
 
+if project.corruptions:
+
+    include: "workflow/rules/levels.smk"
+
+
 if project.params.mixture:
 
     include: "workflow/rules/mixture.smk"

@@ -109,6 +109,14 @@ def distances(
 
 
 @app.command()
+def levels(settings: SettingsText, data: Data, out: Out) -> None:
+    """Choose the levels of a corruption for a data set, and fit where sampling starts."""
+    from featdiff.sampling.corrupted import extract
+
+    extract(_settings(params.LevelsSpec, settings), data, out)
+
+
+@app.command()
 def sample(
     settings: SettingsText,
     model: Model,
@@ -117,13 +125,14 @@ def sample(
     centroids: Table = None,
     weak: Annotated[Path | None, typer.Option(help="Autoguidance: the weaker model's checkpoint.")] = None,
     weak_centroids: Annotated[Path | None, typer.Option(help="Autoguidance: the weaker model's centroids.")] = None,
+    levels: Annotated[Path | None, typer.Option(help="A model with a corruption: the levels of its data set.")] = None,
 ) -> None:
     """Draw one shard of a sampling."""
     from featdiff.sampling.guided import Source
     from featdiff.sampling.shards import sample_shard
 
     weaker = Source(weak, weak_centroids) if weak else None
-    sample_shard(_settings(params.Sampling, settings), model, centroids, shard, out, weak=weaker)
+    sample_shard(_settings(params.Sampling, settings), model, centroids, shard, out, weak=weaker, chosen=levels)
 
 
 @app.command()

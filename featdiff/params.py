@@ -107,7 +107,9 @@ class Network(Settings):
         1,
         description="Side of the pixel square that is one position of the network (space to depth); the paper's is 1.",
     )
-    form: Literal["edm", "residual"] = Field("edm", description="Preconditioned, or the paper's literal residual.")
+    form: Literal["edm", "residual", "soft"] = Field(
+        "edm", description="Preconditioned, the paper's literal residual, or soft: for models with a corruption."
+    )
     noise_embedding: Annotated[int, Field(ge=0)] = Field(64, description="Width of the noise embedding; 0 is blind.")
     matched: Literal["all"] | Annotated[tuple[str, ...], Field(min_length=1)] = Field(
         "all", description="Blocks that take part in the feature vector: encoder0 ... middle ... decoder0."
@@ -132,6 +134,8 @@ class Network(Settings):
             raise ValueError(f"matched names {unknown}, but the blocks of this network are {list(self.blocks)}")
         if self.form == "residual" and self.noise_embedding:
             raise ValueError("the residual form is blind to the noise level: set noise_embedding to 0")
+        if self.form == "soft" and not self.noise_embedding:
+            raise ValueError("the soft form is told the corruption's level: set noise_embedding above 0")
         return self
 
 
@@ -148,6 +152,53 @@ class SquaredUniformNoise(Settings):
 
     kind: Literal["squared-uniform"]
     maximum: Positive = 1.0
+
+
+class Rise(Settings):
+    """Even in the logarithm from ``low`` at level 0 to ``high`` at level ``until``, constant after."""
+
+    low: Positive = 0.01
+    high: Positive
+    until: Annotated[float, Field(gt=0, le=1)] = 1.0
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if self.low > self.high:
+            raise ValueError(f"low ({self.low}) must not be above high ({self.high}): it is the value at level 0")
+        return self
+
+
+class NoiseRise(Rise):
+    """The noise beside a corruption: the paper's."""
+
+    high: Positive = 0.1
+    until: Annotated[float, Field(gt=0, le=1)] = 0.25
+
+
+class IdentityCorruption(Settings):
+    """Noise alone, on levels from 0 to 1: what soft diffusion is compared with."""
+
+    kind: Literal["identity"]
+    noise: Rise = Rise(high=5.0)
+
+
+class BlurCorruption(Settings):
+    """Gaussian blur with reflecting borders and a little noise (arXiv 2209.05442); its width grows with the level."""
+
+    kind: Literal["blur"]
+    width: Rise = Field(Rise(high=8.0), description="Standard deviation in pixels.")
+    noise: NoiseRise = Field(NoiseRise(), description="Standard deviation of the noise.")
+
+
+class MaskCorruption(Settings):
+    """A soft radial mask and a little noise: the pixel at radius r is multiplied by ``exp(-strength exp(-r^2 / 2))``."""
+
+    kind: Literal["mask"]
+    strength: Rise = Field(Rise(high=1000.0), description="r is in quarters of a side.")
+    noise: NoiseRise = Field(NoiseRise(), description="Standard deviation of the noise.")
+
+
+CorruptionRow = Annotated[IdentityCorruption | BlurCorruption | MaskCorruption, Field(discriminator="kind")]
 
 
 class LinearDecay(Settings):
@@ -176,7 +227,11 @@ class Training(Settings):
     decay: LinearDecay | HalvingDecay = Field(LinearDecay(kind="linear"), discriminator="kind")
     gradient_clip: Positive = Field(1.0, description="Largest norm of the gradient.")
     ema: Annotated[float, Field(ge=0, lt=1)] = Field(0.998, description="Decay of the weight average per step.")
-    noise: LogNormalNoise | SquaredUniformNoise = Field(LogNormalNoise(kind="lognormal"), discriminator="kind")
+    noise: LogNormalNoise | SquaredUniformNoise = Field(
+        LogNormalNoise(kind="lognormal"),
+        discriminator="kind",
+        description="Law of the noise levels; a model with a corruption draws its levels evenly from 0 to 1 instead.",
+    )
     partners: Count = Field(
         1, description="Images of the same class whose mean feature is the target; the paper's is 1."
     )
@@ -220,6 +275,7 @@ class Model(Settings):
     training: Name
     condition: Condition
     only: OnlyClass = None
+    corruption: Name | None = Field(None, description="A row of corruptions; without one, noise alone of any level.")
     seed: Seed = 0
 
     @model_validator(mode="after")
@@ -236,7 +292,14 @@ class TrainSpec(Settings):
     training: Training
     condition: Condition
     only: OnlyClass = None
+    corruption: CorruptionRow | None = None
     seed: Seed
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if (self.network.form == "soft") != (self.corruption is not None):
+            raise ValueError("a corruption and a network of form soft go together: this spec has one without the other")
+        return self
 
 
 # --- centroids, sampling, evaluation ------------------------------------------------------------------------------
@@ -254,6 +317,35 @@ class Centroids(Settings):
     seed: Seed = 0
 
 
+class Levels(Settings):
+    """How corruption levels are chosen for a data set, and what its fully corrupted images look like."""
+
+    candidates: Annotated[int, Field(ge=2, le=4096)] = 256
+    nodes: Annotated[int, Field(ge=2)] = Field(32, description="Levels on the chosen path.")
+    eps: Positive | None = Field(None, description="Largest hop; without, bisected until the path has so many nodes.")
+    distance: Literal["sliced", "gaussian"] = Field(
+        "sliced", description="Wasserstein-2: exact along random lines, or of fitted Gaussians in closed form."
+    )
+    projections: Count = 128
+    images: Annotated[int, Field(ge=2)] = Field(512, description="Training images the distances are measured on.")
+    start_images: Annotated[int, Field(ge=2)] = Field(4096, description="Training images the start is fitted to.")
+    start_rank: Count = Field(32, description="Directions in which the start's covariance is not white.")
+    seed: Seed = 0
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if self.nodes > self.candidates:
+            raise ValueError(f"nodes ({self.nodes}) must not be more than candidates ({self.candidates})")
+        return self
+
+
+class LevelsSpec(Settings):
+    """All that determines the levels of a data set besides its images."""
+
+    corruption: CorruptionRow
+    levels: Levels
+
+
 class Ascent(Settings):
     """Stochastic coarse-to-fine ascent (the paper's algorithm): needs no schedule, estimates sigma by itself."""
 
@@ -269,6 +361,23 @@ class Discrete(Settings):
     kind: Literal["ddpm", "ddim", "heun", "dpm++2m"]
     steps: Annotated[int, Field(ge=2)] = 40
     rho: Positive = 7.0
+
+
+class SoftSampler(Settings):
+    """Samplers of soft diffusion, for any corruption (arXiv 2209.05442), on ``steps`` levels."""
+
+    kind: Literal["naive", "momentum", "flow", "soft-ddim"]
+    steps: Annotated[int, Field(ge=2)] = 40
+    spacing: Literal["chosen", "linear", "cosine", "logarithmic"] = Field(
+        "chosen", description="Chosen for the data set, or how the corruption's strength is spaced."
+    )
+    nu: Annotated[float, Field(ge=0, le=1)] = Field(0.0, description="Share of fresh noise; of soft-ddim alone.")
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if self.nu and self.kind != "soft-ddim":
+            raise ValueError(f"nu is a setting of soft-ddim, not of {self.kind}")
+        return self
 
 
 Strength = Annotated[float, Field(ge=0, le=100)]
@@ -329,10 +438,12 @@ class Sampling(Settings):
 
     model: Name
     guidance: NoGuidance | FeatureGuidance | ClassifierFreeGuidance | Autoguidance = Field(discriminator="kind")
-    sampler: Ascent | Discrete = Field(discriminator="kind")
+    sampler: Ascent | Discrete | SoftSampler = Field(discriminator="kind")
     images: Count = Field(description="Images a class; with no guidance, images in all.")
-    sigma_start: Positive = 5.0
-    sigma_end: Positive = 0.01
+    sigma_start: Positive = Field(
+        5.0, description="First noise level; a model with a corruption starts at its level 1."
+    )
+    sigma_end: Positive = Field(0.01, description="Last noise level; a model with a corruption ends at its level 0.")
     shards: Annotated[int, Field(ge=1, le=10000)] = Field(1, description="Jobs the sampling is scattered over.")
     batch: Count = Field(
         64, description="Images in one network call; a part batch is padded, so bits do not depend on shards."
@@ -384,6 +495,9 @@ class Denoising(Settings):
     """PSNR against noise level and scatter of phi, on test images."""
 
     sigmas: Annotated[tuple[Positive, ...], Field(min_length=1)] = (0.03, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0)
+    levels: Annotated[tuple[Annotated[float, Field(gt=0, le=1)], ...], Field(min_length=1)] = Field(
+        (0.1, 0.25, 0.4, 0.55, 0.7, 0.85), description="The same for models with a corruption: levels of it."
+    )
     images_per_class: Count = 128
     seed: Seed = 0
 
@@ -529,8 +643,10 @@ class Params(Settings):
     datasets: dict[Name, Dataset]
     networks: dict[Name, Network]
     trainings: dict[Name, Training]
+    corruptions: dict[Name, CorruptionRow] = {}
     models: dict[Name, Model]
     centroids: Centroids = Centroids()
+    levels: Levels = Levels()
     samplings: dict[Name, Sampling]
     evaluation: Evaluation = Evaluation()
     denoising: Denoising = Denoising()
@@ -548,14 +664,15 @@ class Params(Settings):
         for name, model in self.models.items():
             for field, table in tables.items():
                 _need(f"models.{name}.{field}", getattr(model, field), table)
+            self._check_corruption(f"models.{name}", model)
         for name, sampling in self.samplings.items():
             _need(f"samplings.{name}.model", sampling.model, self.models)
             self._check_guidance(f"samplings.{name}", sampling)
+            self._check_sampler(f"samplings.{name}", sampling)
             grid = self.centroids
             outside = sampling.sigma_start > grid.sigma_max or sampling.sigma_end < grid.sigma_min
-            if outside and any(
-                self.trainings[self.models[m].training].partner_noise == "same" for m in self.guides(name)
-            ):
+            guides = [self.models[m] for m in self.guides(name) if self.models[m].corruption is None]
+            if outside and any(self.trainings[m.training].partner_noise == "same" for m in guides):
                 raise ValueError(
                     f"samplings.{name} goes from sigma {sampling.sigma_start} to {sampling.sigma_end}, beyond the centroids' "
                     f"grid from {grid.sigma_max} to {grid.sigma_min}: widen centroids.sigma_min and sigma_max"
@@ -567,6 +684,41 @@ class Params(Settings):
         if self.dataset_of(self.report.guided) != self.models[self.samplings[self.report.guided].model].dataset:
             raise ValueError(f"report.guided names '{self.report.guided}', whose classes are not the model's own")
         return self
+
+    def _check_corruption(self, where: str, model: Model) -> None:
+        """A corruption needs a network of form soft, and images that it fits."""
+        form = self.networks[model.network].form
+        if model.corruption is None:
+            if form == "soft":
+                raise ValueError(
+                    f"{where}: networks.{model.network} has form soft, which needs a corruption: name a row of corruptions"
+                )
+            return
+        _need(f"{where}.corruption", model.corruption, self.corruptions)
+        if form != "soft":
+            raise ValueError(
+                f"{where}: a corruption needs a network of form soft, but networks.{model.network} has form {form}"
+            )
+        corruption, size = self.corruptions[model.corruption], self.datasets[model.dataset].layout.size
+        if corruption.kind == "blur" and corruption.width.high > size:
+            raise ValueError(
+                f"{where}: corruptions.{model.corruption}.width.high ({corruption.width.high:g} pixels) is wider than the "
+                f"images of {size} pixels (datasets.{model.dataset}.layout.size): lower it"
+            )
+
+    def _check_sampler(self, where: str, sampling: Sampling) -> None:
+        """The samplers of plain denoising know no corruption; chosen levels need one."""
+        sampler, corruption = sampling.sampler, self.models[sampling.model].corruption
+        if corruption is not None and not isinstance(sampler, SoftSampler):
+            raise ValueError(
+                f"{where}: models.{sampling.model} has a corruption, which {sampler.kind} does not know: take naive, "
+                "momentum, flow or soft-ddim"
+            )
+        if corruption is None and isinstance(sampler, SoftSampler) and sampler.spacing == "chosen":
+            raise ValueError(
+                f"{where}: levels are chosen for a corruption, and models.{sampling.model} has none: set spacing to linear, "
+                "cosine or logarithmic"
+            )
 
     def _check_guidance(self, where: str, sampling: Sampling) -> None:
         """Each kind of guidance needs a model that was told the right thing."""
@@ -588,9 +740,11 @@ class Params(Settings):
         if guidance.kind == "autoguidance":
             _need(f"{where}.guidance.weak", guidance.weak, self.models)
             weak = self.models[guidance.weak]
-            if (weak.dataset, weak.condition) != (model.dataset, model.condition):
+            shared = ("dataset", "condition", "corruption")
+            if any(getattr(weak, field) != getattr(model, field) for field in shared):
                 raise ValueError(
                     f"{where}.guidance.weak: models.{guidance.weak} and models.{sampling.model} must share data set and condition"
+                    " (and corruption)"
                 )
 
     def dataset_of(self, sampling: str) -> str:
@@ -618,8 +772,13 @@ class Params(Settings):
             training=self.trainings[model.training],
             condition=model.condition,
             only=model.only,
+            corruption=None if model.corruption is None else self.corruptions[model.corruption],
             seed=model.seed,
         )
+
+    def levels_spec(self, corruption: str) -> LevelsSpec:
+        """The row ``corruptions.NAME`` with how its levels are chosen."""
+        return LevelsSpec(corruption=self.corruptions[corruption], levels=self.levels)
 
 
 def _need(where: str, name: str, table: dict[str, Any]) -> None:

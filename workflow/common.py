@@ -27,6 +27,7 @@ class Project:
             self.samplings = sorted(self.params.samplings)
             shown = {self.params.dataset_of(sampling) for sampling in self.samplings}
             self.datasets = sorted(shown | {model.dataset for model in self.params.models.values()})
+            self.corruptions = sorted({m.corruption for m in self.params.models.values() if m.corruption})
             self.raw = {name: self._raw_files(name) for name in self.datasets}
             self._check_names()
             self._check_sizes()
@@ -126,6 +127,11 @@ class Project:
         """The weaker model's centroids, if any."""
         return [file for model in self.params.models_of(sampling)[1:] for file in self.centroids_of(model)]
 
+    def levels_of(self, sampling: str) -> list[str]:
+        """The levels of the corruption that a set of samples undoes, if any."""
+        row = self.params.models[self.params.samplings[sampling].model]
+        return [self.path("levels", row.dataset, f"{row.corruption}.npz")] if row.corruption else []
+
     def shards_of(self, sampling: str) -> list[str]:
         """The parts a set of samples is drawn in."""
         shards = range(self.params.samplings[sampling].shards)
@@ -134,7 +140,8 @@ class Project:
     def train_sections(self, model: str) -> list[str]:
         """The rows a training depends on."""
         row = self.params.models[model]
-        return [f"models.{model}", f"networks.{row.network}", f"trainings.{row.training}"]
+        corruption = [f"corruptions.{row.corruption}"] if row.corruption else []
+        return [f"models.{model}", f"networks.{row.network}", f"trainings.{row.training}", *corruption]
 
     def mixture_tables(self) -> list[str]:
         """The tables of the guidance study."""

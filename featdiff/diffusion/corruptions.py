@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from featdiff.errors import UserError
+from featdiff.params import CorruptionRow, Rise
 
 
 class Corruption(Protocol):
@@ -233,6 +234,21 @@ def variance_exploding(low: float = 0.0, high: float = math.inf) -> Process:
 def pure_noise(noise: Schedule) -> Process:
     """``x_t = x_0 + sigma_t n`` with a schedule of its own."""
     return Process(Identity(), noise, noise)
+
+
+def process(row: CorruptionRow | None, *, size: int) -> Process:
+    """The process of a row of ``corruptions`` on images of ``size`` x ``size`` pixels; without one, plain noise."""
+    if row is None:
+        return variance_exploding()
+    if row.kind == "identity":
+        return pure_noise(_schedule(row.noise))
+    if row.kind == "blur":
+        return soft(GaussianBlur(), _schedule(row.width), _schedule(row.noise), size=size)
+    return soft(SoftMask(), _schedule(row.strength), _schedule(row.noise), size=size)
+
+
+def _schedule(row: Rise) -> Geometric:
+    return Geometric(row.low, row.high, row.until)
 
 
 def soft(corruption: Corruption, strength: Schedule, noise: Schedule, *, size: int) -> Process:

@@ -19,7 +19,10 @@ from featdiff.training.devices import pick_device, to_images
 
 @dataclass(frozen=True)
 class CentroidTable:
-    """Centroids ``values`` (classes, levels, feature dimension) at noise levels ``sigmas`` (levels,), increasing."""
+    """Centroids ``values`` (classes, levels, feature dimension) at noise levels ``sigmas`` (levels,), increasing.
+
+    For a model with a corruption the levels are the corruption's, from 0.
+    """
 
     values: Tensor
     sigmas: Tensor
@@ -29,13 +32,16 @@ class CentroidTable:
     def at(self, t: Tensor, labels: Tensor) -> Tensor:
         """``phi_y(t)`` for noise levels (B,) and labels (B,), linear in log sigma; beyond the grid its ends hold.
 
+        Linear in the level where the grid starts at 0: levels of a corruption.
+
         A table of one level, of a model trained with clean partners, is the same at every ``t``.
         """
         if len(self.sigmas) == 1:
             return self.values[labels, 0]
-        position = torch.searchsorted(self.sigmas.log(), t.log().to(self.sigmas)).clamp(1, len(self.sigmas) - 1)
-        low, high = self.sigmas[position - 1].log(), self.sigmas[position].log()
-        share = ((t.log().to(low) - low) / (high - low)).clamp(0, 1).to(self.values)[:, None]
+        grid, place = (self.sigmas.log(), t.log()) if self.sigmas[0] > 0 else (self.sigmas, t)
+        position = torch.searchsorted(grid, place.to(grid)).clamp(1, len(grid) - 1)
+        low, high = grid[position - 1], grid[position]
+        share = ((place.to(low) - low) / (high - low)).clamp(0, 1).to(self.values)[:, None]
         return torch.lerp(self.values[labels, position - 1], self.values[labels, position], share)
 
     def extrapolated(self, strength: float) -> "CentroidTable":
@@ -53,14 +59,17 @@ def class_centroid(
 ) -> Tensor:
     """Mean of ``phi(x + sigma z)`` over images (N, C, H, W) and noise draws; shape (feature dimension,), float64.
 
+    With a corruption ``sigma`` is its level.
+
     ``name`` names the noise: the same name gives the same draws.
     """
     total = torch.zeros(denoiser.feature_dim, dtype=torch.float64, device=images.device)
     for draw in range(settings.draws):
         generator = seeds.generator(settings.seed, "centroid", *name, draw)
         for batch in images.split(settings.batch):
-            noisy = batch + sigma * torch.randn(batch.shape, generator=generator).to(batch)
-            total += denoiser.features(noisy, noisy.new_full((len(noisy),), sigma)).double().sum(0)
+            t = batch.new_full((len(batch),), sigma)
+            noisy = denoiser.process.corrupt(batch, t, torch.randn(batch.shape, generator=generator).to(batch))
+            total += denoiser.features(noisy, t).double().sum(0)
     return total / (settings.draws * len(images))
 
 
@@ -78,7 +87,9 @@ def extract(settings: Centroids, data: Path, model: Path, out: Path, *, new_clas
     device = pick_device()
     denoiser = trained.denoiser.to(device)
     if trained.spec.training.partner_noise == "clean":
-        sigmas = torch.tensor([levels.CLEAN], dtype=torch.float64)
+        sigmas = torch.tensor([denoiser.clean], dtype=torch.float64)
+    elif trained.spec.corruption is not None:
+        sigmas = torch.linspace(0, 1, settings.levels, dtype=torch.float64)
     else:
         sigmas = levels.logarithmic(settings.sigma_min, settings.sigma_max, settings.levels)
     table = []

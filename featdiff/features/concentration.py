@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from featdiff import seeds
+from featdiff.diffusion.corruptions import Process
 from featdiff.networks.denoiser import NetworkDenoiser
 
 BATCH = 256
@@ -23,8 +24,11 @@ def rows(
 ) -> Iterator[dict[str, Any]]:
     """A row for each noise level and block: between, within, ratio, nearest_centroid."""
     for sigma in sigmas:
-        known = [features_of(denoiser, noised(x, sigma, seed, "training", y), sigma) for y, x in training.items()]
-        found = [features_of(denoiser, noised(x, sigma, seed, y), sigma) for y, x in test.items()]
+        process = denoiser.process
+        known = [
+            features_of(denoiser, noised(process, x, sigma, seed, "training", y), sigma) for y, x in training.items()
+        ]
+        found = [features_of(denoiser, noised(process, x, sigma, seed, y), sigma) for y, x in test.items()]
         for block, columns in denoiser.network.feature_columns.items():
             between, within = scatter([f[:, columns] for f in found])
             yield {
@@ -37,10 +41,11 @@ def rows(
             }
 
 
-def noised(images: Tensor, sigma: float, seed: int, *name: str | int) -> Tensor:
-    """Images plus noise; the same for every model, so that they differ by the model alone."""
+def noised(process: Process, images: Tensor, sigma: float, seed: int, *name: str | int) -> Tensor:
+    """Images corrupted to level ``sigma``; the same for every model, so that they differ by the model alone."""
     generator = seeds.generator(seed, "denoising", *name, repr(sigma))
-    return images + sigma * torch.randn(images.shape, generator=generator).to(images)
+    z = torch.randn(images.shape, generator=generator).to(images)
+    return process.corrupt(images, images.new_full((len(images),), sigma), z)
 
 
 @torch.inference_mode()

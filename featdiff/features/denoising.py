@@ -13,7 +13,6 @@ from torch import Tensor
 
 from featdiff import artifacts
 from featdiff.data import archive
-from featdiff.diffusion import levels
 from featdiff.features import centroids, concentration
 from featdiff.features.centroids import CentroidTable
 from featdiff.features.concentration import BATCH, Images, noised
@@ -45,7 +44,7 @@ def measure(settings: Denoising, data: Path, model: Path, table: Path | None, ou
         networks = {"trained": denoiser}
         if trained.spec.condition == "feature":  # what the architecture alone does, once a network
             networks["untrained"] = checkpoint.new_denoiser(trained.spec, trained.data).eval().to(device)
-        sigmas = (levels.CLEAN, *settings.sigmas)
+        sigmas = (denoiser.clean, *_levels(denoiser, settings))
         for network, its in networks.items():
             found = concentration.rows(its, training, test, sigmas, settings.seed)
             scatter_rows += [{"model": name, "network": network, **row} for row in found]
@@ -61,13 +60,18 @@ def _some(images: archive.ImageArchive, split: str, label: int, settings: Denois
 def _psnr_rows(
     denoiser: NetworkDenoiser, test: Images, settings: Denoising, tell: Teller | None, classes: tuple[str, ...]
 ) -> Iterator[dict[str, Any]]:
-    for sigma in settings.sigmas:
-        noisy = {y: noised(x, sigma, settings.seed, y) for y, x in test.items()}
+    for sigma in _levels(denoiser, settings):
+        noisy = {y: noised(denoiser.process, x, sigma, settings.seed, y) for y, x in test.items()}
         for target in ("none",) if tell is None else ("right", "wrong", "none"):
             for y, x in test.items():
                 told = {"right": y, "wrong": (y + 1) % len(classes), "none": None}[target]
                 values = psnr(denoise(denoiser, noisy[y], sigma, tell, told), x)
                 yield {"target": target, "class": classes[y], "sigma": sigma, **summary(values)}
+
+
+def _levels(denoiser: NetworkDenoiser, settings: Denoising) -> tuple[float, ...]:
+    """Noise levels or, for a model with a corruption, levels of that; both stand in the column ``sigma``."""
+    return settings.levels if denoiser.form == "soft" else settings.sigmas
 
 
 def teller(condition: str, table: CentroidTable | None) -> Teller | None:

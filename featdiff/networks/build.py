@@ -1,14 +1,23 @@
 """From settings to a network."""
 
+from featdiff.diffusion import corruptions
 from featdiff.networks.denoiser import NetworkDenoiser
 from featdiff.networks.unet import FeatureUNet
-from featdiff.params import Network
+from featdiff.params import CorruptionRow, Network
 
 
 def build(
-    network: Network, *, condition: str, classes: int, channels: int, data_mean: float, data_std: float
+    network: Network,
+    *,
+    condition: str,
+    classes: int,
+    channels: int,
+    size: int,
+    data_mean: float,
+    data_std: float,
+    corruption: CorruptionRow | None = None,
 ) -> NetworkDenoiser:
-    """A fresh denoiser. Where the condition is not the feature the taps only read: their scales are not trained."""
+    """A fresh denoiser for images of ``size`` x ``size`` pixels. Where the condition is not the feature the taps only read: their scales are not trained."""
     unet = FeatureUNet(
         channels,
         network.widths,
@@ -20,4 +29,5 @@ def build(
         learned_scale=network.learned_scale and condition == "feature",
         zero_output=network.zero_output,
     )
-    return NetworkDenoiser(unet, form=network.form, data_mean=data_mean, data_std=data_std)
+    process = corruptions.process(corruption, size=size)
+    return NetworkDenoiser(unet, form=network.form, data_mean=data_mean, data_std=data_std, process=process)

@@ -1,32 +1,52 @@
 """A network as a denoiser: from the noisy image to the estimate of the clean one.
 
-Two parameterisations, by setting:
+Three parameterisations, by setting:
 
 - ``edm`` (Karras et al., arXiv 2206.00364, equation 7): ``x0_hat = c_skip (x - mean) + c_out f(c_in (x - mean), c_noise) + mean``
   with the noise level embedded. Inputs and targets of the network have unit variance at every noise level.
 - ``residual`` (arXiv 2410.11646): ``x0_hat = x - f(x)``, blind to the noise level.
+- ``soft`` (arXiv 2209.05442): ``x0_hat = x + s f((x - mean) / s, t)``, for any corruption, told its level t; the scale
+  ``s^2 = data_std^2 + sigma_t^2`` is ours.
 """
 
 import torch
 from torch import Tensor, nn
 
+from featdiff.diffusion import levels
+from featdiff.diffusion.corruptions import Process, variance_exploding
 from featdiff.networks.matching import Match, mean_of_others, to_features, to_group, unmatched
 from featdiff.networks.unet import FeatureUNet
 
 
 class NetworkDenoiser(nn.Module):
-    """``denoiser(x, t, condition)``: images (B, C, H, W) in [0, 1] plus noise of standard deviation ``t`` (B,).
+    """``denoiser(x, t, condition)``: images (B, C, H, W) in [0, 1], corrupted by ``process`` to level ``t`` (B,).
+
+    Without a corruption that is noise of standard deviation ``t``.
 
     ``condition`` is a target feature vector (B, feature_dim), for a network with a label embedding labels (B,) of which
     ``classes`` stands for no label, or None for the unconditional network.
     """
 
-    def __init__(self, network: FeatureUNet, *, form: str, data_mean: float, data_std: float):
+    def __init__(
+        self,
+        network: FeatureUNet,
+        *,
+        form: str,
+        data_mean: float,
+        data_std: float,
+        process: Process | None = None,
+    ):
         super().__init__()
         self.network = network
         self.form = form
         self.data_mean = data_mean
         self.data_std = data_std
+        self.process = process or variance_exploding()
+
+    @property
+    def clean(self) -> float:
+        """The level that stands for a clean image."""
+        return 0.0 if self.form == "soft" else levels.CLEAN
 
     @property
     def feature_dim(self) -> int:
@@ -63,9 +83,12 @@ class NetworkDenoiser(nn.Module):
         if self.form == "residual":
             residual, phi = self.network(x, match=match)
             return x - residual.float(), phi
-        sigma = t.view(-1, 1, 1, 1)
+        sigma = self.process.sigma(t).view(-1, 1, 1, 1)
         total = (sigma**2 + self.data_std**2).sqrt()
         centred = x - self.data_mean
+        if self.form == "soft":
+            output, phi = self.network(centred / total, t, match, labels)
+            return x + total * output.float(), phi
         output, phi = self.network(centred / total, t.log() / 4, match, labels)
         skip = self.data_std**2 / total**2 * centred
         return skip + sigma * self.data_std / total * output.float() + self.data_mean, phi

@@ -17,16 +17,20 @@ from tqdm import tqdm
 
 from featdiff import artifacts, seeds
 from featdiff.data import archive
-from featdiff.diffusion import levels, samplers
+from featdiff.diffusion import levels, samplers, soft_samplers
+from featdiff.diffusion.corruptions import variance_exploding
 from featdiff.diffusion.denoiser import Denoiser
 from featdiff.errors import UserError
-from featdiff.params import Ascent, Discrete, Sampling
+from featdiff.params import Sampling, SoftSampler
+from featdiff.sampling import corrupted
+from featdiff.sampling.corrupted import Corrupted
 from featdiff.sampling.guided import GuidedDenoiser, Source
 from featdiff.training.checkpoint import Checkpoint
 from featdiff.training.devices import pick_device, to_pixels
 
 UNCONDITIONAL = "unconditional"
 SAMPLERS = {"ddpm": samplers.ddpm, "ddim": samplers.ddim, "heun": samplers.heun, "dpm++2m": samplers.dpm_solver_2m}
+SOFT = {"naive": soft_samplers.naive, "momentum": soft_samplers.momentum, "flow": soft_samplers.flow}
 
 
 class Draw(NamedTuple):
@@ -51,21 +55,33 @@ def of_shard(everything: list[Draw], shard: int, shards: int) -> list[Draw]:
 
 
 def sample_shard(
-    settings: Sampling, model: Path, table: Path | None, shard: int, out: Path, *, weak: Source | None = None
+    settings: Sampling,
+    model: Path,
+    table: Path | None,
+    shard: int,
+    out: Path,
+    *,
+    weak: Source | None = None,
+    chosen: Path | None = None,
 ) -> None:
-    """Draw one shard and write it as an archive; ``weak`` is autoguidance's weaker model."""
+    """Draw one shard and write it as an archive.
+
+    ``weak`` is autoguidance's weaker model, ``chosen`` the levels of the data set for a model with a corruption.
+    """
     source = Source(model, table)
-    made = artifacts.manifest("shard", settings, source.inputs() | (weak.inputs("weak_") if weak else {}))
+    inputs = source.inputs() | (weak.inputs("weak_") if weak else {}) | ({"levels": chosen} if chosen else {})
+    made = artifacts.manifest("shard", settings, inputs)
     device = pick_device()
     denoiser = GuidedDenoiser(settings.guidance, source, weak, device)
     trained = denoiser.trained
+    known = _corrupted(trained, chosen)
     wanted = of_shard(draws(settings, denoiser.classes, trained.spec.only), shard, settings.shards)
     images, spent = [], []
     with tqdm(total=len(wanted), unit="image", mininterval=2) as bar:
         for first in range(0, len(wanted), settings.batch):
             batch = wanted[first : first + settings.batch]
             before = denoiser.evaluations
-            images.append(to_pixels(draw_batch(settings, denoiser, batch, trained, device)))
+            images.append(to_pixels(draw_batch(settings, denoiser, batch, trained, device, known)))
             spent += [denoiser.evaluations - before] * len(batch)
             bar.update(len(batch))
     classes = denoiser.classes
@@ -90,18 +106,31 @@ def sample_shard(
 
 @torch.inference_mode()
 def draw_batch(
-    settings: Sampling, denoiser: Denoiser, batch: list[Draw], trained: Checkpoint, device: torch.device
+    settings: Sampling,
+    denoiser: Denoiser,
+    batch: list[Draw],
+    trained: Checkpoint,
+    device: torch.device,
+    known: Corrupted | None = None,
 ) -> Tensor:
-    """Draw the images of a batch, padded to the full batch size; returns (len(batch), C, H, W)."""
+    """Draw the images of a batch, padded to the full batch size; returns (len(batch), C, H, W).
+
+    ``known`` is what a model with a corruption needs: its start and its levels.
+    """
     padded = batch + [batch[-1]] * (settings.batch - len(batch))
     noise = seeds.SampleNoise(
         settings.seed, [tuple(d) for d in padded], (trained.data.channels, trained.data.size, trained.data.size)
     )
-    grid = _levels(settings)
-    x = (trained.data.mean + settings.sigma_start * noise()).to(device, memory_format=torch.channels_last)
+    if known is None:
+        x = trained.data.mean + settings.sigma_start * noise()
+    else:
+        top = torch.ones((), dtype=torch.float64)
+        x = known.start.draw(torch.tensor([d.label for d in padded]), trained.denoiser.process.sigma(top).item(), noise)
+    x = x.to(device, memory_format=torch.channels_last)
     told = settings.guidance.kind != "none"
     condition = torch.tensor([d.label for d in padded], device=device) if told else None
-    x = _sampler(settings.sampler)(denoiser, x, grid, noise, condition)[: len(batch)]
+    sampler, grid = _sampler(settings, trained), _levels(settings, trained, known)
+    x = sampler(denoiser, x, grid, noise, condition)[: len(batch)]
     if not bool(torch.isfinite(x).all()):
         raise UserError("the samples are not finite: lower the guidance strength or take more steps")
     return x
@@ -127,16 +156,37 @@ def gather(shards: list[Path], out: Path) -> None:
     archive.write(out, images, index.iloc[order].reset_index(drop=True), made)
 
 
-def _levels(settings: Sampling) -> Tensor:
-    if settings.sampler.kind == "ascent":
-        return torch.tensor([settings.sigma_start, settings.sigma_end], dtype=torch.float64)
-    return levels.karras(settings.sigma_start, settings.sigma_end, settings.sampler.steps, rho=settings.sampler.rho)
+def _corrupted(trained: Checkpoint, chosen: Path | None) -> Corrupted | None:
+    """The levels' file, which goes with a corruption."""
+    if trained.spec.corruption is None:
+        return None
+    if chosen is None:
+        raise UserError("a model with a corruption needs the levels of its data set: give --levels")
+    return corrupted.read_for(chosen, trained)
 
 
-def _sampler(settings: Ascent | Discrete) -> Callable[..., Tensor]:
-    if settings.kind == "ascent":
-        return partial(samplers.ascent, step=settings.step, beta=settings.noise, max_steps=settings.max_steps)
-    return SAMPLERS[settings.kind]
+def _levels(settings: Sampling, trained: Checkpoint, known: Corrupted | None) -> Tensor:
+    sampler, start, end = settings.sampler, settings.sigma_start, settings.sigma_end
+    if isinstance(sampler, SoftSampler):
+        if known is not None:
+            return known.levels(trained.denoiser.process, sampler)
+        return levels.spaced(variance_exploding(end, start), sampler.steps, sampler.spacing)
+    if sampler.kind == "ascent":
+        return torch.tensor([start, end], dtype=torch.float64)
+    return levels.karras(start, end, sampler.steps, rho=sampler.rho)
+
+
+def _sampler(settings: Sampling, trained: Checkpoint) -> Callable[..., Tensor]:
+    sampler, process = settings.sampler, trained.denoiser.process
+    if isinstance(sampler, SoftSampler):
+        if sampler.kind == "soft-ddim":
+            return partial(soft_samplers.soft_ddim, process=process, nu=sampler.nu)
+        return partial(SOFT[sampler.kind], process=process)
+    if trained.spec.corruption is not None:
+        raise UserError(f"{sampler.kind} knows no corruption: take naive, momentum, flow or soft-ddim")
+    if sampler.kind == "ascent":
+        return partial(samplers.ascent, step=sampler.step, beta=sampler.noise, max_steps=sampler.max_steps)
+    return SAMPLERS[sampler.kind]
 
 
 def _folder(classes: tuple[str, ...], label: int) -> str:

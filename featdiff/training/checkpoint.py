@@ -49,6 +49,8 @@ def new_denoiser(spec: TrainSpec, data: DataDescription) -> NetworkDenoiser:
             condition=spec.condition,
             classes=len(data.classes),
             channels=data.channels,
+            size=data.size,
+            corruption=spec.corruption,
             data_mean=data.mean,
             data_std=data.std,
         )

@@ -47,26 +47,29 @@ class Objective(nn.Module):
         self.spec = spec
 
     def forward(self, x: Tensor, t: Tensor, z: Tensor, labels: Tensor | None = None) -> Tensor:
-        """Images in groups (B, C, H, W), their noise levels (B,), unit noise (2, B, C, H, W), labels to tell (B,) -> scalar."""
-        form, training, std = self.spec.network.form, self.spec.training, self.denoiser.data_std
-        weights = losses.weight(form, t, std)
-        noisy = x + t.view(-1, 1, 1, 1) * z[0]
+        """Images in groups (B, C, H, W), their levels (B,), unit noise (2, B, C, H, W), labels to tell (B,) -> scalar."""
+        training, process = self.spec.training, self.denoiser.process
+        noisy = process.corrupt(x, t, z[0])
         if self.spec.condition != "feature":
-            return losses.denoising(self.denoiser(noisy, t, labels), x, weights)
-        partners_t = t if training.partner_noise == "same" else torch.full_like(t, levels.CLEAN)
+            return self._loss(self.denoiser(noisy, t, labels), x, t)
+        partners_t = t if training.partner_noise == "same" else torch.full_like(t, self.denoiser.clean)
         estimates, partner_estimates = self.denoiser.matched_to_group(
             noisy,
             t,
-            x + partners_t.view(-1, 1, 1, 1) * z[1],
+            process.corrupt(x, partners_t, z[1]),
             partners_t,
             size=training.partners + 1,
             gradient=training.partner_gradient,
         )
-        loss = losses.denoising(estimates, x, weights)
+        loss = self._loss(estimates, x, t)
         if training.partner_loss:
-            partner_weights = losses.weight(form, partners_t, std)
-            loss = loss + training.partner_loss * losses.denoising(partner_estimates, x, partner_weights)
+            loss = loss + training.partner_loss * self._loss(partner_estimates, x, partners_t)
         return loss
+
+    def _loss(self, estimate: Tensor, clean: Tensor, t: Tensor) -> Tensor:
+        process = self.denoiser.process
+        weights = losses.weight(self.spec.network.form, process.sigma(t), self.denoiser.data_std)
+        return losses.soft_matching(estimate, clean, t, weights, process)
 
 
 def learning_rate(training: Training, images: int) -> float:
@@ -271,9 +274,10 @@ class Batches:
     def batch(self, k: int) -> tuple[Tensor, Tensor, Tensor, Tensor | None]:
         x, labels = self.batches.batch(k, self.spec.training.batch)
         generator = seeds.generator(self.spec.seed, "noise", k)
-        t = levels.draw(self.spec.training.noise, len(x) // self.same_level, generator).repeat_interleave(
-            self.same_level
-        )
+        count, law = len(x) // self.same_level, self.spec.training.noise
+        corrupted = self.spec.corruption is not None
+        t = torch.rand(count, generator=generator) if corrupted else levels.draw(law, count, generator)
+        t = t.repeat_interleave(self.same_level)
         z = torch.randn((2, *x.shape), generator=generator)
         x, t, z = (p.to(self.device, non_blocking=True) for p in (x[self.rows], t[self.rows], z[:, self.rows]))
         if self.spec.condition != "label":

@@ -5,6 +5,7 @@ import pytest
 import torch
 from sklearn.neighbors import NearestCentroid
 
+from featdiff.diffusion.corruptions import variance_exploding
 from featdiff.features import concentration
 
 
@@ -26,8 +27,14 @@ def test_between_and_within_scatter_add_up_to_the_total_variance():
 
 def test_models_are_compared_under_the_same_noise():
     images = torch.rand(4, 1, 8, 8)
-    assert torch.equal(concentration.noised(images, 0.1, 0, 1), concentration.noised(images, 0.1, 0, 1))
-    assert not torch.equal(concentration.noised(images, 0.1, 0, 1), concentration.noised(images, 0.1, 0, 2))
+    assert torch.equal(
+        concentration.noised(variance_exploding(), images, 0.1, 0, 1),
+        concentration.noised(variance_exploding(), images, 0.1, 0, 1),
+    )
+    assert not torch.equal(
+        concentration.noised(variance_exploding(), images, 0.1, 0, 1),
+        concentration.noised(variance_exploding(), images, 0.1, 0, 2),
+    )
 
 
 def test_nearest_centroids_are_scikit_learns():

@@ -87,7 +87,7 @@ def test_one_pass_over_a_group_equals_separate_passes_with_the_mean_of_the_other
 def test_the_gradient_flows_through_the_partners_unless_told_otherwise():
     torch.manual_seed(0)
     network = Network(widths=(4, 8), zero_output=False)
-    denoiser = build(network, condition="feature", classes=2, channels=1, data_mean=0.4, data_std=0.2).double()
+    denoiser = build(network, condition="feature", classes=2, channels=1, size=8, data_mean=0.4, data_std=0.2).double()
     x, t = images(4), torch.full((4,), 0.3, dtype=torch.float64)
     estimates = {}
     for gradient in (True, False):
@@ -114,7 +114,9 @@ def test_the_variance_is_torchs_in_every_memory_format_and_precision():
 
 def test_a_preconditioned_network_that_starts_at_zero_is_the_best_linear_denoiser():
     """With f = 0 only c_skip is left: the Wiener filter of white data with the given mean and deviation."""
-    denoiser = build(Network(widths=(4, 8)), condition="feature", classes=2, channels=1, data_mean=0.4, data_std=0.2)
+    denoiser = build(
+        Network(widths=(4, 8)), condition="feature", classes=2, channels=1, size=8, data_mean=0.4, data_std=0.2
+    )
     x, t = torch.rand(3, 1, 8, 8), torch.tensor([0.1, 0.5, 2.0])
     shrink = (0.2**2 / (0.2**2 + t**2)).view(3, 1, 1, 1)
     assert (denoiser(x, t) - (0.4 + shrink * (x - 0.4))).abs().max() < 1e-6

@@ -8,6 +8,7 @@ rule sample:
         centroids=lambda wildcards: project.guide_of(wildcards.sampling),
         weak=lambda wildcards: project.weak_of(wildcards.sampling),
         weak_centroids=lambda wildcards: project.weak_guide_of(wildcards.sampling),
+        levels=lambda wildcards: project.levels_of(wildcards.sampling),
         code=sources("sample", "sample.smk"),
     output:
         shard=temp(project.path("samples/{sampling}/shards/{shard}.zip")),
@@ -27,6 +28,7 @@ rule sample:
                 options("centroids", project.guide_of(wildcards.sampling)),
                 options("weak", project.weak_of(wildcards.sampling)),
                 options("weak-centroids", project.weak_guide_of(wildcards.sampling)),
+                options("levels", project.levels_of(wildcards.sampling)),
             ]
         ),
     message:
@@ -43,6 +45,7 @@ rule gather:
         centroids=lambda wildcards: project.guide_of(wildcards.sampling),
         weak=lambda wildcards: project.weak_of(wildcards.sampling),
         weak_centroids=lambda wildcards: project.weak_guide_of(wildcards.sampling),
+        levels=lambda wildcards: project.levels_of(wildcards.sampling),
         code=sorted({*sources("gather", "sample.smk"), *sources("sample", "sample.smk")}),
     output:
         samples=project.path("samples/{sampling}/samples.zip"),
