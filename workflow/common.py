@@ -174,8 +174,9 @@ class Project:
         return {model: self.path("models", model, "denoising.json") for model in self.models}
 
     def distances(self) -> dict[str, str]:
-        """Of the models that can be told a class."""
-        told = [model for model in self.models if self.params.models[model].condition != "none"]
+        """Of the models that can be told a class; the noise levels that are integrated over know no corruption."""
+        rows = self.params.models
+        told = [model for model in self.models if rows[model].condition != "none" and rows[model].corruption is None]
         return {model: self.path("models", model, "distances.json") for model in told}
 
 

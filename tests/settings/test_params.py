@@ -74,6 +74,78 @@ def test_wrong_values_are_refused_with_what_is_allowed(values, path, value, patt
     refused(values, pattern)
 
 
+SOFT = {
+    "networks": {"soft": {"widths": [8, 8], "form": "soft"}},
+    "corruptions": {"blur": {"kind": "blur", "width": {"high": 8.0}}, "mask": {"kind": "mask"}},
+    "models": {
+        "soft": {
+            "dataset": "textures",
+            "network": "soft",
+            "training": "preview",
+            "condition": "label",
+            "corruption": "blur",
+        }
+    },
+    "samplings": {
+        "soft": {
+            "model": "soft",
+            "guidance": {"kind": "none"},
+            "sampler": {"kind": "momentum", "steps": 8},
+            "images": 4,
+        }
+    },
+}
+
+
+def softened(values):
+    """The settings with a soft-diffusion model and a sampling of it."""
+    for table, rows in SOFT.items():
+        values[table] = {**values.get(table, {}), **copy.deepcopy(rows)}
+    return values
+
+
+def test_a_corruption_resolves_and_models_without_one_have_none(values):
+    parsed = params.parse(params.Params, softened(values), "params.yaml")
+    assert parsed.train_spec("guided").corruption is None
+    found = parsed.train_spec("soft").corruption
+    assert (found.width.low, found.width.high, found.width.until) == (0.01, 8.0, 1.0)
+    assert (found.noise.low, found.noise.high, found.noise.until) == (0.01, 0.1, 0.25)
+    assert parsed.levels_spec("mask").corruption.kind == "mask"
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "pattern"),
+    [
+        ("corruptions.blur.width.high", 25.0, r"width\.high \(25 pixels\) is wider than the images of 24 pixels"),
+        ("corruptions.blur.width.low", 9.0, r"low \(9.0\) must not be above high"),
+        ("corruptions.blur.noise", {"low": 0}, r"noise\.low: Input should be greater than 0 \(got 0\)"),
+        ("corruptions.blur.kind", "fog", "'fog' found using 'kind' does not match any of the expected tags"),
+        ("models.soft.corruption", "fog", "models.soft.corruption is 'fog', which is not a row.*blur"),
+        ("models.soft.corruption", None, "form soft, which needs a corruption"),
+        ("models.soft.network", "small", "needs a network of form soft, but networks.small has form edm"),
+        ("networks.soft.noise_embedding", 0, "set noise_embedding above 0"),
+        ("samplings.soft.sampler.kind", "naive-ish", "'naive-ish' found using 'kind'"),
+        ("samplings.soft.sampler", {"kind": "ddpm"}, "has a corruption, which ddpm does not know: take naive"),
+        ("samplings.soft.sampler.nu", 0.5, "nu is a setting of soft-ddim, not of momentum"),
+        (
+            "samplings.guided.sampler",
+            {"kind": "flow"},
+            "levels are chosen for a corruption, and models.guided has none",
+        ),
+        ("levels.nodes", 300, r"nodes \(300\) must not be more than candidates \(256\)"),
+        ("levels.eps", 0, "eps: Input should be greater than 0"),
+    ],
+)
+def test_wrong_corruptions_are_refused_with_what_is_allowed(values, path, value, pattern):
+    *parents, last = path.split(".")
+    table = softened(values)
+    table.setdefault("levels", {})
+    for key in parents:
+        table = table[key]
+    table[last] = value
+    refused(values, pattern)
+
+
 def test_several_mistakes_are_told_at_once(values):
     broken = copy.deepcopy(values)
     broken["centroids"]["draws"] = 0

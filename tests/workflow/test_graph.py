@@ -18,6 +18,7 @@ COMMANDS = {
     "centroids": "centroids",
     "denoise": "centroids",
     "distances": "centroids",
+    "levels": "levels",
     "sample": "sample",
     "gather": "sample",
     "embed": "evaluate",
@@ -65,6 +66,15 @@ def test_a_dry_run_lists_exactly_the_jobs_that_the_rows_call_for(project):
         "report": 1,
     }
     assert {rule: count for rule, count in project.stale().items() if rule in expected} == expected
+
+
+def test_soft_diffusion_plans_its_levels_once_for_a_corruption_and_plain_models_need_none(project):
+    preset = yaml.safe_load((ROOT / "workflow/presets/soft.yaml").read_text())
+    planned, before = project.stale("--configfile", "workflow/presets/soft.yaml"), project.stale()
+    assert planned["levels"] == len(preset["corruptions"]) and "levels" not in before
+    assert planned["train"] == before["train"] + len(preset["models"])
+    assert planned["gather"] == before["gather"] + len(preset["samplings"])
+    assert planned["distances"] == before["distances"]
 
 
 def test_the_graph_is_built_without_torch():
