@@ -5,7 +5,7 @@ one for all: white but for a few directions, the principal ones of all corrupted
 :mod:`featdiff.diffusion.level_selection`. Both belong to a data set and a corruption, whatever network is trained.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -41,10 +41,14 @@ class Start:
     def draw(self, labels: Tensor, sigma: float, noise: Noise) -> Tensor:
         """One start for each label (B,), -1 for none; draws noise twice."""
         white, inside = noise(), noise().flatten(1)[:, : len(self.directions)]
-        rows = labels.cpu() + 1
+        rows = labels.cpu() + 1 if len(self.means) > 1 else torch.zeros_like(labels, device="cpu")
         inside = self.means[rows] + (self.factors[rows] @ inside[..., None])[..., 0]
         known = self.centre + (inside @ self.directions).view(white.shape)
         return known + (self.rest**2 + sigma**2).sqrt() * white
+
+    def of_all(self) -> "Start":
+        """The start of all images for every label: for classes never trained on."""
+        return replace(self, means=self.means[:1], factors=self.factors[:1])
 
 
 @dataclass(frozen=True)

@@ -5,6 +5,7 @@ batch is padded), so an image is the same, bit for bit on the CPU, however the w
 """
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import NamedTuple
@@ -75,6 +76,8 @@ def sample_shard(
     denoiser = GuidedDenoiser(settings.guidance, source, weak, device)
     trained = denoiser.trained
     known = _corrupted(trained, chosen)
+    if known is not None and denoiser.classes != trained.data.classes:
+        known = replace(known, start=known.start.of_all())
     wanted = of_shard(draws(settings, denoiser.classes, trained.spec.only), shard, settings.shards)
     images, spent = [], []
     with tqdm(total=len(wanted), unit="image", mininterval=2) as bar:

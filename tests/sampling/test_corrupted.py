@@ -99,6 +99,14 @@ def test_the_start_has_the_mean_and_covariance_of_the_corrupted_images_of_the_cl
         assert ((torch.cov(drawn.T) - spread).abs() < 6 * error).all()
 
 
+def test_classes_never_trained_on_start_as_all_images_do(chosen, model):
+    start = corrupted.read_for(chosen, checkpoint.read(model)).start
+    names = [(0, i) for i in range(4)]
+    new, none = torch.tensor([0, 5, 9, 1]), torch.full((4,), -1)
+    drawn = start.of_all().draw(new, 0.1, seeds.SampleNoise(0, names, (1, 8, 8)))
+    assert torch.equal(drawn, start.draw(none, 0.1, seeds.SampleNoise(0, names, (1, 8, 8))))
+
+
 def test_a_start_of_few_directions_keeps_the_total_variance(tiny_dataset):
     training = archive.read(tiny_dataset, "dataset").select(split="train")
     process = corruptions.process(spec(NOISE).corruption, size=8)
