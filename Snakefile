@@ -3,6 +3,7 @@
 from snakemake.utils import min_version, validate
 
 from workflow.common import Project, by_attempt, one_of, options, shell_prefix
+from workflow.running import hold
 from workflow.sources import sources
 
 min_version("9.0")
@@ -17,6 +18,7 @@ container: "docker://python:3.11-slim"
 project = Project(config)
 validate(config, "workflow/schemas/params.schema.json", set_default=False)
 shell.prefix(shell_prefix())
+hold(project.results, workflow)
 
 
 wildcard_constraints:

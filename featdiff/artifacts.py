@@ -1,21 +1,24 @@
 """Artifacts: files that appear complete or not at all, and carry a manifest of what made them.
 
 A manifest names the kind of artifact, the resolved settings, the SHA-256 of each input, the version and source digest of
-featdiff, the versions of the libraries, and a digest of the artifact's own content. It holds no time and no machine name:
-the same settings give the same bits. It travels inside the file (a zip member, safetensors metadata, a JSON key), so each
-artifact is one file.
+featdiff, the versions of the libraries, a digest of the artifact's own content, and a seal over all of these. It holds no
+time and no machine name: the same settings give the same bits. It travels inside the file (a zip member, safetensors
+metadata, a JSON key), so each artifact is one file. Readers check content and seal before anything is used.
 """
 
+import errno
+import glob
 import hashlib
 import io
 import json
 import os
 import platform
+import struct
 import tempfile
 import zipfile
 import zlib
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -28,8 +31,23 @@ import featdiff
 from featdiff.errors import UserError
 
 MANIFEST = "manifest.json"
+PART = ".part"  # a file that is being written
 LIBRARIES = ("torch", "numpy", "scipy", "scikit-learn", "scikit-image", "pillow", "pandas", "safetensors", "clean-fid")
 _ZIP_TIME = (1980, 1, 1, 0, 0, 0)
+_UNREADABLE = (  # what zipfile raises on damaged files
+    zipfile.BadZipFile,
+    zlib.error,
+    struct.error,
+    EOFError,
+    OSError,
+    NotImplementedError,
+    RuntimeError,
+    ValueError,
+    OverflowError,
+    MemoryError,
+    KeyError,
+)
+_FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
 class Manifest(BaseModel):
@@ -44,6 +62,16 @@ class Manifest(BaseModel):
     code: str
     libraries: dict[str, str]
     content: str = ""
+    seal: str = ""
+
+    def sealed(self, content: str) -> "Manifest":
+        """This manifest for an artifact with the content digest ``content``, closed by a digest over all its fields."""
+        whole = self.model_copy(update={"content": content, "seal": ""})
+        return whole.model_copy(update={"seal": hashlib.sha256(whole.model_dump_json().encode()).hexdigest()})
+
+    def unsealed(self) -> "Manifest":
+        """This manifest before it was sealed: what made an artifact, whatever came out."""
+        return self.model_copy(update={"content": "", "seal": ""})
 
 
 def manifest(
@@ -84,8 +112,8 @@ def sha256_file(path: Path | str) -> str:
     try:
         with open(path, "rb") as stream:
             return hashlib.file_digest(stream, "sha256").hexdigest()
-    except FileNotFoundError:
-        raise UserError(f"{path}: no such file; run the rule that makes it") from None
+    except OSError as error:
+        raise unreadable(path, error) from None
 
 
 def digest(parts: Mapping[str, bytes]) -> str:
@@ -98,25 +126,51 @@ def digest(parts: Mapping[str, bytes]) -> str:
 
 @contextmanager
 def atomic(path: Path | str) -> Iterator[Path]:
-    """Yield a temporary path beside ``path``; on success flush it to disk and rename it into place, else remove it."""
+    """Yield a temporary path beside ``path``; on success flush it to disk and rename it into place, else remove it.
+
+    Raises :class:`UserError` when it can't be written: disk full, read-only, no permission, folder deleted meanwhile. What
+    stood at ``path`` before stays then.
+    """
     path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".part", dir=path.parent)
-    os.close(handle)
-    aside = Path(name)
+    aside = None
     try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=PART, dir=path.parent)
+        os.close(handle)
+        aside = Path(name)
         yield aside
         with open(aside, "rb+") as stream:
             os.fsync(stream.fileno())
         aside.chmod(0o644)
         aside.replace(path)
+    except OSError as error:
+        raise _unwritable(path, error) from None
     finally:
-        aside.unlink(missing_ok=True)
+        if aside is not None:
+            with suppress(OSError):
+                aside.unlink(missing_ok=True)
+
+
+def _unwritable(path: Path, error: OSError) -> UserError:
+    why = error.strerror or str(error)
+    if error.errno in _FULL:
+        return UserError(f"{path}: can't be written ({why}): make room on its disk and run the same command again")
+    if isinstance(error, FileNotFoundError):
+        return UserError(f"{path}: can't be written, its folder was deleted meanwhile: run the same command again")
+    return UserError(f"{path}: can't be written ({why}): mend the permissions of {path.parent} and run again")
+
+
+def remove_leftovers(path: Path | str) -> None:
+    """Remove what writers of ``path`` that were killed have left beside it; the caller makes sure that none is alive."""
+    path = Path(path)
+    for left in path.parent.glob(f".{glob.escape(path.name)}.*{PART}"):
+        with suppress(OSError):
+            left.unlink()
 
 
 def write_zip(path: Path | str, members: Mapping[str, bytes], made: Manifest) -> None:
     """Write a zip with the manifest as its first member; the same members give the same bits."""
-    made = made.model_copy(update={"content": digest(members)})
+    made = made.sealed(digest(members))
     with atomic(path) as aside, zipfile.ZipFile(aside, "w", zipfile.ZIP_STORED) as archive:
         archive.writestr(_entry(MANIFEST), made.model_dump_json(indent=2))
         for name, data in members.items():
@@ -144,10 +198,8 @@ def read_zip(path: Path | str, kind: str) -> Contents:
     try:
         with zipfile.ZipFile(path) as archive:
             members = {info.filename: archive.read(info) for info in archive.infolist()}
-    except FileNotFoundError:
-        raise UserError(f"{path}: no such file; run the rule that makes it") from None
-    except (zipfile.BadZipFile, zlib.error, EOFError, OSError, NotImplementedError, RuntimeError, ValueError) as error:
-        raise _damaged(path, error) from None
+    except _UNREADABLE as error:
+        raise unreadable(path, error) from None
     made = _parse_manifest(path, members.pop(MANIFEST, b""))
     _check(path, made, kind, digest(members))
     return Contents(members, made)
@@ -158,10 +210,8 @@ def kind_of(path: Path | str) -> str:
     try:
         with zipfile.ZipFile(path) as archive:
             return _parse_manifest(path, archive.read(MANIFEST)).kind
-    except FileNotFoundError:
-        raise UserError(f"{path}: no such file; run the rule that makes it") from None
-    except (zipfile.BadZipFile, KeyError, OSError) as error:
-        raise _damaged(path, error) from None
+    except _UNREADABLE as error:
+        raise unreadable(path, error) from None
 
 
 def write_arrays(path: Path | str, arrays: Mapping[str, np.ndarray], made: Manifest) -> None:
@@ -185,7 +235,7 @@ def read_arrays(path: Path | str, kind: str) -> tuple[dict[str, np.ndarray], Man
 
 def write_json(path: Path | str, payload: dict[str, Any], made: Manifest) -> None:
     """Write ``payload`` with the manifest under the key ``manifest``."""
-    made = made.model_copy(update={"content": _json_digest(payload)})
+    made = made.sealed(json_digest(payload))
     text = json.dumps({"manifest": made.model_dump(), **payload}, indent=2, allow_nan=False)
     with atomic(path) as aside:
         aside.write_text(text + "\n", encoding="utf-8")
@@ -196,15 +246,14 @@ def read_json(path: Path | str, kind: str) -> tuple[dict[str, Any], Manifest]:
     try:
         payload = json.loads(Path(path).read_text(encoding="utf-8"))
         made = Manifest.model_validate(payload.pop("manifest"))
-    except FileNotFoundError:
-        raise UserError(f"{path}: no such file; run the rule that makes it") from None
-    except (ValueError, KeyError, AttributeError) as error:
-        raise _damaged(path, error) from None
-    _check(path, made, kind, _json_digest(payload))
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        raise unreadable(path, error) from None
+    _check(path, made, kind, json_digest(payload))
     return payload, made
 
 
-def _json_digest(payload: dict[str, Any]) -> str:
+def json_digest(payload: dict[str, Any]) -> str:
+    """SHA-256 of plain values, whatever the order of their keys."""
     return hashlib.sha256(json.dumps(payload, sort_keys=True).encode()).hexdigest()
 
 
@@ -225,15 +274,27 @@ def _parse_manifest(path: Path | str, text: str | bytes) -> Manifest:
     try:
         return Manifest.model_validate_json(text)
     except ValidationError as error:
-        raise _damaged(path, f"no valid manifest ({error.error_count()} errors)") from None
+        raise damaged(path, f"no valid manifest ({error.error_count()} errors)") from None
 
 
 def _check(path: Path | str, made: Manifest, kind: str, content: str) -> None:
     if made.kind != kind:
         raise UserError(f"{path}: is a {made.kind} artifact, a {kind} artifact was expected")
     if made.content != content:
-        raise _damaged(path, "its content is not what its manifest says")
+        raise damaged(path, "its content is not what its manifest says")
+    if made != made.sealed(content):
+        raise damaged(path, "its manifest was changed after it was written")
 
 
-def _damaged(path: Path | str, why: object) -> UserError:
+def unreadable(path: Path | str, error: BaseException) -> UserError:
+    """What to tell of a file that can't be read: missing, not permitted, or damaged."""
+    if isinstance(error, FileNotFoundError | NotADirectoryError):
+        return UserError(f"{path}: no such file; run the rule that makes it")
+    if isinstance(error, OSError) and error.errno is not None and error.errno != errno.EINVAL:
+        return UserError(f"{path}: can't be read ({error.strerror}); mend its permissions or its disk and run again")
+    return damaged(path, str(error) or type(error).__name__)
+
+
+def damaged(path: Path | str, why: object) -> UserError:
+    """What to tell of a file that is not what was written."""
     return UserError(f"{path}: damaged ({why}); delete it and run the pipeline again, or 'dvc checkout' the file")

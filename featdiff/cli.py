@@ -1,6 +1,7 @@
 """The command line: one subcommand for each rule of the workflow. Settings travel as JSON text, exactly as tracked."""
 
 import json
+import os
 import sys
 from pathlib import Path
 from typing import Annotated, TypeVar
@@ -9,6 +10,7 @@ import typer
 
 from featdiff import params
 from featdiff.errors import UserError
+from featdiff.locks import only_writer
 
 S = TypeVar("S", bound=params.Settings)
 
@@ -17,7 +19,24 @@ app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_
 SettingsText = Annotated[
     str, typer.Option("--settings", help="Settings as JSON text (a row of params.yaml, resolved).")
 ]
-Out = Annotated[Path, typer.Option("--out", help="The file to write; it appears complete or not at all.")]
+
+
+def _alone(context: typer.Context, out: Path) -> Path:
+    """Hold the file that a command writes until the command ends, and clear away what killed writers have left of it.
+
+    The processes of one distributed training leave it to the command that launched them.
+    """
+    if "RANK" not in os.environ:
+        from featdiff.artifacts import remove_leftovers
+
+        if context.with_resource(only_writer(out, tell=lambda text: typer.echo(text, err=True))):
+            remove_leftovers(out)
+    return out
+
+
+Out = Annotated[
+    Path, typer.Option("--out", callback=_alone, help="The file to write; it appears complete or not at all.")
+]
 Data = Annotated[Path, typer.Option("--data", help="The data set's archive.")]
 Model = Annotated[Path, typer.Option("--model", help="The checkpoint.")]
 Table = Annotated[Path | None, typer.Option("--centroids", help="The checkpoint's centroids.")]
@@ -200,8 +219,8 @@ def _by_model(option: str, entries: list[str] | None) -> dict[str, Path]:
     found = {}
     for entry in entries or []:
         model, equals, path = entry.partition("=")
-        if not (model and equals and path):
-            raise UserError(f"{option} {entry}: should be MODEL=FILE")
+        if not (model and equals and path) or model in found:
+            raise UserError(f"{option} {entry}: should be MODEL=FILE, once for each model")
         found[model] = Path(path)
     return found
 

@@ -22,6 +22,7 @@ import yaml
 
 from featdiff import artifacts, params
 from featdiff.errors import UserError
+from featdiff.locks import run_is_alive
 
 DVC_FILE = Path("dvc.yaml")
 GRAPH_FILE = Path("workflow/rulegraph.json")
@@ -258,5 +259,6 @@ def _need_no_drift(graph: Graph) -> None:
 
 
 def _need_no_run() -> None:
-    if any(Path(".snakemake/locks").glob("*")):
-        raise UserError("a run is going on in this folder; wait for it (or, after a crash: snakemake --unlock)")
+    alive = run_is_alive()
+    if alive or (alive is None and any(Path(".snakemake/locks").glob("*"))):
+        raise UserError("a run is going on in this folder; wait for its end")

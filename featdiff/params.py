@@ -124,6 +124,11 @@ class Network(Settings):
         return (*(f"encoder{i}" for i in outer), "middle", *(f"decoder{i}" for i in reversed(outer)))
 
     @property
+    def factor(self) -> int:
+        """A network halves its images once a scale: their side has to be a multiple of this."""
+        return self.patch * 2 ** (len(self.widths) - 1)
+
+    @property
     def matched_blocks(self) -> tuple[str, ...]:
         return self.blocks if self.matched == "all" else self.matched
 
@@ -665,6 +670,12 @@ class Params(Settings):
             for field, table in tables.items():
                 _need(f"models.{name}.{field}", getattr(model, field), table)
             self._check_corruption(f"models.{name}", model)
+            size, factor = self.datasets[model.dataset].layout.size, self.networks[model.network].factor
+            if size % factor:
+                raise ValueError(
+                    f"models.{name}: images of {size} pixels (datasets.{model.dataset}.layout.size) do not fit networks."
+                    f"{model.network}, whose smallest scale is 1/{factor} of them: choose a multiple of {factor}, or fewer widths"
+                )
         for name, sampling in self.samplings.items():
             _need(f"samplings.{name}.model", sampling.model, self.models)
             self._check_guidance(f"samplings.{name}", sampling)

@@ -3,6 +3,7 @@
 Only lookups: the science is in ``featdiff``. Importing this costs no torch, so a graph of thousands of jobs is built fast.
 """
 
+import re
 import shlex
 import sys
 from collections.abc import Callable, Iterable
@@ -22,6 +23,7 @@ class Project:
     def __init__(self, config: dict[str, Any]) -> None:
         self.results = str(config.pop("results", "results")).rstrip("/")
         try:
+            self._check_results()
             self.params = parse(Params, config, "params.yaml, with --configfile and --config where given")
             self.models = sorted(self.params.models)
             self.samplings = sorted(self.params.samplings)
@@ -30,26 +32,20 @@ class Project:
             self.corruptions = sorted({m.corruption for m in self.params.models.values() if m.corruption})
             self.raw = {name: self._raw_files(name) for name in self.datasets}
             self._check_names()
-            self._check_sizes()
         except UserError as error:
             print(f"error: {error}", file=sys.stderr)
             raise SystemExit(2) from None
 
+    def _check_results(self) -> None:
+        """Paths of results stand in shell commands as they are."""
+        if not re.fullmatch(r"[\w./+@%:=-]+", self.results, re.ASCII) or self.results.startswith("-"):
+            raise UserError(
+                f"--config results={self.results!r}: the name of a results folder is made of letters, digits and ./_+-@%:="
+            )
+
     def _check_names(self) -> None:
         for name in {*self.samplings} & {REAL + dataset for dataset in self.datasets}:
             raise UserError(f"samplings.{name}: this name belongs to the real images of a data set; choose another")
-
-    def _check_sizes(self) -> None:
-        """A network halves its images once a scale, so their side has to be a multiple of that."""
-        for name, model in self.params.models.items():
-            size = self.params.datasets[model.dataset].layout.size
-            network = self.params.networks[model.network]
-            factor = network.patch * 2 ** (len(network.widths) - 1)
-            if size % factor:
-                raise UserError(
-                    f"models.{name}: images of {size} pixels (datasets.{model.dataset}.layout.size) do not fit networks."
-                    f"{model.network}, whose smallest scale is 1/{factor} of them: choose a multiple of {factor}, or fewer widths"
-                )
 
     def _raw_files(self, dataset: str) -> list[str]:
         """The files a data set is made from: every file of a folder, a zip, or none for packaged images."""

@@ -22,9 +22,14 @@ def sources(command: str, rule_file: str) -> list[str]:
         path = todo.pop()
         if path not in found:
             found.add(path)
-            todo += _imports(_tree(path), path)
+            todo += _imports_of(path)
     data = {file for folder in {p.parent for p in found if p.name != CLI.name} for file in _package_data(folder)}
     return sorted(path.as_posix() for path in found | data)
+
+
+@cache
+def _imports_of(path: Path) -> tuple[Path, ...]:
+    return tuple(_imports(_tree(path), path))
 
 
 @cache
@@ -51,7 +56,7 @@ def _command_name(function: ast.FunctionDef) -> str:
 
 def _imports(tree: ast.AST, path: Path) -> Iterator[Path]:
     """The files of ``featdiff`` that the imports anywhere inside ``tree`` run."""
-    for node in ast.walk(tree):
+    for node in _statements(tree):
         if isinstance(node, ast.Import):
             names: Iterable[str] = [alias.name for alias in node.names]
         elif isinstance(node, ast.ImportFrom):
@@ -64,6 +69,15 @@ def _imports(tree: ast.AST, path: Path) -> Iterator[Path]:
             yield from _files(name)
 
 
+def _statements(tree: ast.AST) -> Iterator[ast.AST]:
+    """All statements, at any depth. No expression holds an import, so none is walked through."""
+    yield tree
+    for block in ("body", "orelse", "finalbody", "handlers", "cases"):
+        for node in getattr(tree, block, None) or ():
+            if isinstance(node, ast.stmt | ast.ExceptHandler | ast.match_case):
+                yield from _statements(node)
+
+
 @cache
 def _files(module: str) -> tuple[Path, ...]:
     """A module of ``featdiff`` as its file, with the ``__init__.py`` of each package above it."""
@@ -74,8 +88,10 @@ def _files(module: str) -> tuple[Path, ...]:
     return tuple(path for path in (*above, Path(*parts).with_suffix(".py")) if path.is_file())
 
 
-def _package_data(folder: Path) -> Iterator[Path]:
+@cache
+def _package_data(folder: Path) -> tuple[Path, ...]:
     """Templates and the like in a folder of the package; nothing that tools leave behind."""
-    if folder.parts[0] == PACKAGE and len(folder.parts) > 1:
-        files = (p for p in folder.rglob("*") if p.is_file() and p.suffix != ".py")
-        yield from (p for p in files if not any(part[0] == "." or part == "__pycache__" for part in p.parts))
+    if folder.parts[0] != PACKAGE or len(folder.parts) == 1:
+        return ()
+    files = (p for p in folder.rglob("*") if p.is_file() and p.suffix != ".py")
+    return tuple(p for p in files if not any(part[0] == "." or part == "__pycache__" for part in p.parts))

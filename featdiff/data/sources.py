@@ -28,6 +28,7 @@ JUNK = frozenset({"__MACOSX", "Thumbs.db", "desktop.ini"})
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp")
 MAX_FILE = 2**28  # bytes of one image file
 MAX_TOTAL = 2**34  # bytes of all members of a zip, unpacked
+MAX_MEMBERS = 2**22
 MAX_RATIO = 100  # unpacked over packed size of a zip member beyond RATIO_FROM bytes: PNG, JPEG and WebP hardly shrink
 RATIO_FROM = 2**20
 
@@ -161,6 +162,8 @@ def _zip(path: Path, archive: zipfile.ZipFile) -> Listing:
 
 
 def _refuse_bombs(path: Path, members: list[zipfile.ZipInfo]) -> None:
+    if len(members) > MAX_MEMBERS:
+        raise UserError(f"{path}: holds {len(members):,} members, more than {MAX_MEMBERS:,}; split it")
     total = 0
     for info in members:
         total += info.file_size

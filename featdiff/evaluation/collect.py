@@ -1,8 +1,8 @@
 """All numbers in one place: ``metrics.json`` for people and DVC, and four tidy tables.
 
 ``metrics.json`` is nested by name, so that ``dvc metrics show`` and ``diff`` print keys such as
-``quality.guided.brick.recall``; its manifest stands in a list, which DVC leaves out of its tables. Numbers on one
-data set must come of one protocol.
+``quality.guided.brick.recall``; its manifest stands in a list, which DVC leaves out of its tables, and its content is a
+digest over all five files. Numbers on one data set must come of one protocol.
 """
 
 import json
@@ -13,6 +13,7 @@ from typing import Any
 import pandas as pd
 
 from featdiff import artifacts
+from featdiff.artifacts import Manifest
 from featdiff.errors import UserError
 from featdiff.evaluation.measure import check_same_protocol
 
@@ -41,14 +42,15 @@ def collect(
     denoising_rows = _table([{**row, "model": m} for m, c in curves.items() for row in c["rows"]], DENOISING)
     scatter_rows = _table([{**row, "model": m} for m, c in curves.items() for row in c["scatter"]], SCATTER)
     pairs = {name: artifacts.read_json(path, "distances")[0]["rows"] for name, path in distances.items()}
-    tables = {
-        quality: quality_rows,
-        denoising_table: denoising_rows,
-        scatter_table: scatter_rows,
-        distances_table: pd.DataFrame([row for rows in pairs.values() for row in rows], columns=DISTANCES),
+    rows = {
+        "quality": quality_rows,
+        "denoising": denoising_rows,
+        "scatter": scatter_rows,
+        "distances": pd.DataFrame([row for rows in pairs.values() for row in rows], columns=DISTANCES),
     }
-    for path, table in tables.items():
-        artifacts.write_text(path, table.to_csv(index=False, lineterminator="\n"))
+    tables = {name: table.to_csv(index=False, lineterminator="\n") for name, table in rows.items()}
+    for path, text in zip((quality, denoising_table, scatter_table, distances_table), tables.values(), strict=True):
+        artifacts.write_text(path, text)
     inputs = {str(path): path for path in (*read, *denoisings.values(), *distances.values())}
     made = artifacts.manifest("metrics", {}, inputs)
     payload = {
@@ -57,9 +59,29 @@ def collect(
         "psnr": _nested(_at_sigma(denoising_rows, ["model", "target"], "psnr"), ["model", "target", "sigma"], "psnr"),
         "scatter": _by_block(scatter_rows, "ratio"),
         "nearest_centroid": _by_block(scatter_rows, "nearest_centroid"),
-        "manifest": [made.model_dump()],
     }
-    artifacts.write_text(metrics, json.dumps(payload, indent=2, allow_nan=False) + "\n")
+    sealed = made.sealed(numbers_digest(payload, {name: text.encode() for name, text in tables.items()}))
+    text = json.dumps({**payload, "manifest": [sealed.model_dump()]}, indent=2, allow_nan=False)
+    artifacts.write_text(metrics, text + "\n")
+
+
+def numbers_digest(payload: dict[str, Any], tables: Mapping[str, bytes]) -> str:
+    """SHA-256 over the numbers of ``metrics.json`` and the tables by name: its manifest's content."""
+    return artifacts.digest({**tables, "metrics": artifacts.json_digest(payload).encode()})
+
+
+def read_metrics(path: Path, tables: Mapping[str, Path]) -> Manifest:
+    """The manifest of ``metrics.json``; refuses numbers, in it or in the tables, that are not what was written."""
+    try:
+        payload = json.loads(path.read_text(encoding="utf-8"))
+        made = Manifest.model_validate(payload.pop("manifest")[0])
+    except (OSError, ValueError, KeyError, IndexError, TypeError, AttributeError, RecursionError) as error:
+        raise artifacts.unreadable(path, error) from None
+    content = numbers_digest(payload, {name: file.read_bytes() for name, file in tables.items()})
+    if made != made.sealed(content) or made.kind != "metrics":
+        what = ", ".join(str(file) for file in tables.values())
+        raise artifacts.damaged(path, f"it and {what} are not what 'featdiff collect' wrote")
+    return made
 
 
 def _protocols(read: Mapping[str, dict[str, Any]]) -> dict[str, str]:

@@ -33,7 +33,10 @@ class Study(NamedTuple):
 
 
 def run_study(settings: MixtureStudy, out: Path | str, *, threads: int = 1) -> None:
-    """Run the study; write ``pictures.npz`` and one CSV a table into the folder ``out``, and last ``study.json``."""
+    """Run the study; write ``pictures.npz`` and one CSV a table into the folder ``out``, and last ``study.json``.
+
+    The manifest of ``study.json`` vouches for the tables by their SHA-256.
+    """
     for name, case in settings.cases.items():
         _check(name, case)
     with _one_thread_an_operation():
@@ -42,7 +45,8 @@ def run_study(settings: MixtureStudy, out: Path | str, *, threads: int = 1) -> N
     artifacts.write_arrays(out / "pictures.npz", study.arrays, artifacts.manifest("mixture pictures", settings))
     for name, table in study.tables.items():
         artifacts.write_text(out / f"{name}.csv", table.to_csv(index=False, lineterminator="\n"))
-    artifacts.write_json(out / "study.json", summary(study.tables), artifacts.manifest("mixture", settings))
+    tables = {f"{name}.csv": out / f"{name}.csv" for name in study.tables}
+    artifacts.write_json(out / "study.json", summary(study.tables), artifacts.manifest("mixture", settings, tables))
 
 
 def compute(settings: MixtureStudy, *, threads: int = 1) -> Study:

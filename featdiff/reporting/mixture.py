@@ -59,10 +59,11 @@ def read(folder: Path | str) -> Study:
         raise UserError(
             f"{folder}: study.json and pictures.npz are of different settings; run 'featdiff mixture' again"
         )
-    try:
-        tables = {name: pd.read_csv(folder / f"{name}.csv") for name in TABLES}
-    except (FileNotFoundError, ValueError) as error:
-        raise UserError(f"{folder}: a table of the study is missing or damaged ({error}); run it again") from None
+    for name in TABLES:
+        path = folder / f"{name}.csv"
+        if artifacts.sha256_file(path) != made.inputs.get(path.name):
+            raise artifacts.damaged(path, "its content is not what study.json says")
+    tables = {name: pd.read_csv(folder / f"{name}.csv") for name in TABLES}
     return Study(tables, arrays, summary, made)
 
 

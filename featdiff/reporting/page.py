@@ -1,6 +1,5 @@
 """The report: one HTML file that opens offline, with pictures, curves, tables, settings and what made them."""
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +15,7 @@ from featdiff.artifacts import Manifest
 from featdiff.data import archive
 from featdiff.data.archive import ImageArchive
 from featdiff.errors import UserError
+from featdiff.evaluation.collect import read_metrics
 from featdiff.evaluation.extractors import distance_name
 from featdiff.params import Params, Sampling
 from featdiff.reporting import curves, embedding, graph, grids, isometry, provenance, tables, targets
@@ -81,17 +81,16 @@ def write_report(
         raise UserError(
             f"{centroids}, {dataset} and the guided samples are not of the same classes; run the pipeline again"
         )
-    made = {"data set": data.made, "centroids": table_made, "metrics": _metrics_manifest(metrics)}
+    numbers = {"quality": quality, "denoising": denoising, "scatter": scatter, "distances": distances}
+    read = {name: _table(path, name) for name, path in numbers.items()}
+    made = {"data set": data.made, "centroids": table_made, "metrics": read_metrics(metrics, numbers)}
     inputs = _Inputs(
         data=data,
         guided=drawn[settings.report.guided],
         baseline=drawn[settings.report.baseline],
         centroids=table["centroids"],
         sigmas=table["sigma"],
-        quality=_table(quality, "quality"),
-        denoising=_table(denoising, "denoising"),
-        scatter=_table(scatter, "scatter"),
-        distances=_table(distances, "distances"),
+        **read,
         rules=graph.read(rules) if rules else None,
         made=made | {f"samples {name}": images.made for name, images in drawn.items()},
         digests={name: artifacts.sha256_file(path) for name, path in files.items()},
@@ -173,22 +172,12 @@ def _samples(settings: Sampling, name: str, path: Path) -> ImageArchive:
     return images
 
 
-def _metrics_manifest(path: Path) -> Manifest:
-    """The manifest of ``metrics.json``, which stands in a list there."""
-    try:
-        return Manifest.model_validate(json.loads(path.read_text(encoding="utf-8"))["manifest"][0])
-    except FileNotFoundError:
-        raise UserError(f"{path}: no such file; run the rule that makes it") from None
-    except (ValueError, KeyError, IndexError, TypeError) as error:
-        raise UserError(f"{path}: not a metrics file ({error}); delete it and run the pipeline again") from None
-
-
 def _table(path: Path, kind: str) -> pd.DataFrame:
     try:
         rows = pd.read_csv(path, dtype={"class": str}, keep_default_na=False, na_values={"spread": [""], "value": [""]})
-    except FileNotFoundError:
-        raise UserError(f"{path}: no such file; run the rule that makes it") from None
-    except (ValueError, UnicodeDecodeError) as error:
+    except OSError as error:
+        raise artifacts.unreadable(path, error) from None
+    except ValueError as error:
         raise UserError(f"{path}: not a table: {error}") from None
     missing = [column for column in TABLES[kind] if column not in rows.columns]
     if missing:

@@ -41,7 +41,15 @@ class Checkpoint(BaseModel):
 
 
 def new_denoiser(spec: TrainSpec, data: DataDescription) -> NetworkDenoiser:
-    """An untrained denoiser of this specification, its first weights fixed by the seed."""
+    """An untrained denoiser of this specification, its first weights fixed by the seed.
+
+    Raises :class:`UserError` when the network can't halve images of that size.
+    """
+    if data.size % spec.network.factor:
+        raise UserError(
+            f"images of {data.size} pixels do not fit this network, whose smallest scale is 1/{spec.network.factor} of them: "
+            f"choose a multiple of {spec.network.factor}, or fewer widths"
+        )
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(spec.seed)
         return build(
@@ -60,7 +68,7 @@ def write(path: Path | str, weights: dict[str, Tensor], data: DataDescription, m
     """Write weights atomically."""
     weights = {name: tensor.detach().cpu().contiguous() for name, tensor in weights.items()}
     header = data.model_dump_json()
-    made = made.model_copy(update={"content": _digest(weights, header)})
+    made = made.sealed(_digest(weights, header))
     with artifacts.atomic(path) as aside:
         # one key: safetensors writes several in an order that changes from run to run
         note = json.dumps({"data": header, "manifest": made.model_dump_json()})
@@ -87,7 +95,7 @@ def read(path: Path | str) -> Checkpoint:
 def made_by(path: Path, made: Manifest) -> bool:
     """Whether ``path`` holds a whole checkpoint that ``made`` describes."""
     try:
-        return path.exists() and read(path).made.model_copy(update={"content": ""}) == made
+        return path.exists() and read(path).made.unsealed() == made
     except UserError:
         return False
 
@@ -98,12 +106,17 @@ def read_tensors(path: Path | str) -> tuple[dict[str, Tensor], str, str]:
         with safe_open(path, "pt") as stream:
             note = json.loads((stream.metadata() or {})["featdiff"])
             return {name: stream.get_tensor(name) for name in stream.keys()}, note["data"], note["manifest"]  # noqa: SIM118
-    except FileNotFoundError:
-        raise UserError(f"{path}: no such checkpoint; run the rule that trains it") from None
-    except (SafetensorError, KeyError, ValueError, OSError) as error:
-        raise UserError(f"{path}: damaged checkpoint ({error}); delete it and train again, training resumes") from None
+    except (SafetensorError, KeyError, ValueError, TypeError, OSError, RuntimeError) as error:
+        raise artifacts.unreadable(path, error) from None
 
 
 def _digest(weights: dict[str, Tensor], header: str) -> str:
-    parts = {name: json.dumps(list(t.shape)).encode() + t.numpy().tobytes() for name, t in weights.items()}
-    return artifacts.digest({**parts, "data description": header.encode()})
+    return artifacts.digest({**tensor_bytes(weights), "data description": str(header).encode()})
+
+
+def tensor_bytes(tensors: dict[str, Tensor]) -> dict[str, bytes]:
+    """Type, shape and values of tensors on the CPU as bytes, for a digest."""
+    return {
+        name: json.dumps([str(t.dtype), list(t.shape)]).encode() + t.reshape(-1).view(torch.uint8).numpy().tobytes()
+        for name, t in tensors.items()
+    }

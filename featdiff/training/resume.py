@@ -1,9 +1,12 @@
 """Resume states: all that a training run needs to go on bit for bit, in one safetensors file outside declared outputs.
 
 The file's folder is named after a digest of what determines the run (settings, data, code), so a state is never taken up by
-another run, and survives whatever a workflow engine does to the outputs of a failed job.
+another run, and survives whatever a workflow engine does to the outputs of a failed job. A damaged state is told and left
+behind: training starts afresh, which costs time and changes nothing.
 """
 
+import json
+import sys
 from pathlib import Path
 from typing import NamedTuple
 
@@ -14,6 +17,7 @@ from torch import Tensor, nn
 
 from featdiff import artifacts
 from featdiff.artifacts import Manifest
+from featdiff.training.checkpoint import tensor_bytes
 
 FILE = "state.safetensors"
 
@@ -46,18 +50,28 @@ def save_state(
         tensors |= {f"optimizer/{index}/{name}": value for name, value in values.items()}
     tensors["losses"] = losses
     plain = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+    # one key: safetensors writes several in an order that changes from run to run
     with artifacts.atomic(path / FILE) as aside:
-        aside.write_bytes(save(plain, metadata={"step": str(step)}))
+        aside.write_bytes(save(plain, metadata={"state": json.dumps({"step": step, "digest": _digest(step, plain)})}))
 
 
-def read_state(path: Path) -> State | None:
-    """The state in ``path``; None when there is no whole one, so that training starts afresh."""
+def read_state(path: Path, model: nn.Module | None = None) -> State | None:
+    """The state in ``path``, of ``model`` if one is given; None when there is no whole one, so that training starts afresh."""
+    artifacts.remove_leftovers(path / FILE)
     try:
         with safe_open(path / FILE, "pt") as stream:
-            step = int(stream.metadata()["step"])
-            return State(step, {name: stream.get_tensor(name) for name in stream.keys()})  # noqa: SIM118
-    except (FileNotFoundError, SafetensorError, KeyError):
+            note = json.loads(stream.metadata()["state"])
+            state = State(int(note["step"]), {name: stream.get_tensor(name) for name in stream.keys()})  # noqa: SIM118
+        if note["digest"] != _digest(*state):
+            raise ValueError("its content is not what was written")
+        if model is not None and _shapes(_under("model/", state.tensors)) != _shapes(model.state_dict()):
+            raise ValueError("it is of another network")
+    except FileNotFoundError:
         return None
+    except (SafetensorError, OSError, KeyError, TypeError, ValueError, RuntimeError) as error:
+        print(f"{path / FILE}: {error}; training starts afresh", file=sys.stderr)
+        return None
+    return state
 
 
 def take_up(state: State, *, model: nn.Module, average: dict[str, Tensor], optimizer: torch.optim.Optimizer) -> Tensor:
@@ -72,6 +86,14 @@ def take_up(state: State, *, model: nn.Module, average: dict[str, Tensor], optim
         states.setdefault(int(index), {})[name] = _laid_out_like(trained[int(index)], value)
     optimizer.load_state_dict({**optimizer.state_dict(), "state": states})
     return state.tensors["losses"]
+
+
+def _digest(step: int, tensors: dict[str, Tensor]) -> str:
+    return artifacts.digest({**tensor_bytes(tensors), "step": str(step).encode()})
+
+
+def _shapes(weights: dict[str, Tensor]) -> dict[str, torch.Size]:
+    return {name: tensor.shape for name, tensor in weights.items()}
 
 
 def _laid_out_like(parameter: Tensor, value: Tensor) -> Tensor:

@@ -206,6 +206,13 @@ def test_total_size_is_limited(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     assert "brick/2.png" in refused(packed(tmp_path / "x.zip", {f"brick/{k}.png": bytes(40) for k in range(4)}))
 
 
+def test_number_of_members_is_limited(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sources, "MAX_MEMBERS", 2)
+    assert "holds 3 members, more than 2" in refused(
+        packed(tmp_path / "data.zip", {f"a/{i}.png": PNG for i in range(3)})
+    )
+
+
 def test_size_that_lies_does_not_unpack_more_than_it_says(tmp_path: Path) -> None:
     path = tmp_path / "x.zip"
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:

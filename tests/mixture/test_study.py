@@ -90,7 +90,13 @@ def test_a_damaged_or_mixed_folder_is_refused(folder, tmp_path):
         page.read(tmp_path)
     for name in ("study.json", "pictures.npz"):
         (tmp_path / name).write_bytes((folder / name).read_bytes())
-    with pytest.raises(UserError, match="missing or damaged"):
+    with pytest.raises(UserError, match=r"guidance\.csv: no such file"):
+        page.read(tmp_path)
+    for name in TABLES:
+        (tmp_path / f"{name}.csv").write_bytes((folder / f"{name}.csv").read_bytes())
+    assert page.read(tmp_path).summary == page.read(folder).summary
+    (tmp_path / "orders.csv").write_text((folder / "orders.csv").read_text().replace("1", "2", 1))
+    with pytest.raises(UserError, match=r"orders\.csv: damaged"):
         page.read(tmp_path)
 
 

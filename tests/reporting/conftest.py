@@ -12,6 +12,7 @@ import pytest
 
 from featdiff import artifacts, params, seeds
 from featdiff.data import archive
+from featdiff.evaluation.collect import numbers_digest
 from featdiff.params import Params
 from featdiff.reporting.page import write_report
 
@@ -84,8 +85,6 @@ def make_run(folder: Path, classes: tuple[str, ...], channels: int = 1) -> Artif
         "classes": np.array(classes, np.str_),
     }
     artifacts.write_arrays(folder / "centroids.npz", arrays, artifacts.manifest("centroids", {}, {"dataset": data}))
-    metrics = folder / "metrics.json"
-    metrics.write_text(json.dumps({"manifest": [artifacts.manifest("metrics", {}).model_dump()]}))
     rules = folder / "graph.json"
     names = ["prepare", "train", "centroids", "sample", "collect", "report"]
     edges = [
@@ -102,7 +101,15 @@ def make_run(folder: Path, classes: tuple[str, ...], channels: int = 1) -> Artif
     for name, rows in tables.items():
         rows.to_csv(folder / f"{name}.csv", index=False)
     paths = {name: folder / f"{name}.csv" for name in tables}
+    metrics = write_metrics(folder / "metrics.json", paths)
     return Artifacts(settings, classes, data, samples, folder / "centroids.npz", metrics, rules=rules, **paths)
+
+
+def write_metrics(path: Path, tables: dict[str, Path]) -> Path:
+    """A ``metrics.json`` without numbers that vouches for these tables."""
+    content = numbers_digest({}, {name: table.read_bytes() for name, table in tables.items()})
+    path.write_text(json.dumps({"manifest": [artifacts.manifest("metrics", {}).sealed(content).model_dump()]}))
+    return path
 
 
 def quality_rows(classes: tuple[str, ...]) -> pd.DataFrame:

@@ -153,7 +153,7 @@ def test_wrong_table_and_missing_file_are_named(run, write, tmp_path):
         write(run, tmp_path / "r.html", scatter=run.quality)
     with pytest.raises(UserError, match=r"gone\.csv: no such file"):
         write(run, tmp_path / "r.html", quality=tmp_path / "gone.csv")
-    with pytest.raises(UserError, match=r"quality\.csv: not a metrics file"):
+    with pytest.raises(UserError, match=r"quality\.csv: damaged"):
         write(run, tmp_path / "r.html", metrics=run.quality)
 
 

@@ -141,9 +141,9 @@ def test_a_checkpoint_says_what_made_it_and_refuses_to_lie(tiny_checkpoint, tiny
     with pytest.raises(UserError, match="damaged"):
         checkpoint.read(tmp_path / "flipped.safetensors")
     (tmp_path / "short.safetensors").write_bytes(tiny_checkpoint.read_bytes()[:-100])
-    with pytest.raises(UserError, match="damaged checkpoint"):
+    with pytest.raises(UserError, match="damaged"):
         checkpoint.read(tmp_path / "short.safetensors")
-    with pytest.raises(UserError, match="no such checkpoint"):
+    with pytest.raises(UserError, match="no such file"):
         checkpoint.read(tmp_path / "missing.safetensors")
 
 

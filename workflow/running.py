@@ -1,0 +1,80 @@
+"""One run a results folder, and no lock left by a dead one: the same command can be run again after anything.
+
+Snakemake locks the working directory by plain files that stay after kill -9 or a power cut, so that the next run stops and asks
+for ``--unlock``. Here each run holds locks of the operating system (:mod:`featdiff.locks`), which end with the process. A run
+that finds no other alive removes Snakemake's files; one that finds its results folder in use says so and stops.
+"""
+
+import re
+import shutil
+import socket
+import sys
+from pathlib import Path
+from typing import Any
+
+from featdiff.locks import FOLDER, RUNS, Lock, Unsupported
+
+SNAKEMAKE_LOCKS = Path(".snakemake/locks")
+PATIENCE = 5.0  # seconds for a run that is just ending
+LOOKING = {  # options with which Snakemake runs no job
+    "-n",
+    "--dry-run",
+    "--dryrun",
+    "--dag",
+    "--rulegraph",
+    "--filegraph",
+    "--d3dag",
+    "--summary",
+    "-S",
+    "--detailed-summary",
+    "-D",
+    "--list-rules",
+    "--list",
+    "-l",
+    "--list-target-rules",
+    "--lt",
+    "--list-changes",
+    "--lc",
+    "--lint",
+    "--report",
+    "--export-cwl",
+    "--generate-unit-tests",
+    "--containerize",
+    "--archive",
+}
+_held: list[Lock] = []  # as long as this process lives
+
+
+def hold(results: str, workflow: Any) -> None:
+    """Keep other runs off the folder ``results`` until this process ends, if it is a run; mend what a dead run has left."""
+    if not workflow.is_main_process or workflow.output_settings.dryrun or LOOKING & set(sys.argv) or _held:
+        return
+    try:
+        own = Lock(FOLDER / f"run-{re.sub('[^a-zA-Z0-9]+', '-', results)}")
+        if not own.wait(seconds=PATIENCE):
+            print(
+                f"error: a run is going on in this folder ({own.holder() or 'another process'} writes {results}/): wait for its "
+                "end, or give this one a folder of its own: --config results=results/other",
+                file=sys.stderr,
+            )
+            raise SystemExit(2)
+        own.sign()
+        _held.append(own)
+        _held.append(_unlock(Lock(FOLDER / RUNS)))
+    except Unsupported:
+        return  # Snakemake's own lock is all there is
+
+
+def _unlock(everybody: Lock) -> Lock:
+    """Remove Snakemake's lock files if no run of any results folder is alive, then be counted as one."""
+    if everybody.take():
+        last, left = everybody.holder(), any(SNAKEMAKE_LOCKS.glob("*.lock"))
+        if left and last and last.host != socket.gethostname():
+            print(f"A run started on {last.host} may be alive; if it is not: snakemake --unlock", file=sys.stderr)
+        else:
+            if left:
+                print("An earlier run was cut off; going on from what it left.", file=sys.stderr)
+                shutil.rmtree(SNAKEMAKE_LOCKS, ignore_errors=True)
+            everybody.sign()
+    everybody.wait(shared=True)
+    return everybody
