@@ -298,9 +298,12 @@ def check(file: Annotated[Path, typer.Argument(help="A settings file.")] = Path(
     typer.echo(f"{file}: all settings are valid")
 
 
-@app.command(add_help_option=False, context_settings={"allow_extra_args": True, "ignore_unknown_options": True})
+_ALL_TO_THE_LEDGER = {"allow_extra_args": True, "ignore_unknown_options": True, "allow_interspersed_args": False}
+
+
+@app.command(add_help_option=False, context_settings=_ALL_TO_THE_LEDGER)
 def ledger(context: typer.Context) -> None:
-    """Versions of results: keep DVC in step with Snakemake (write, check, record, adopt)."""
+    """Versions of results: keep DVC in step with Snakemake (run, record, adopt, status, history, verify)."""
     from featdiff.ledger import app as run
 
     run(context.args, prog_name="featdiff ledger")

@@ -1,5 +1,6 @@
 """Copies of the project to run, break and change; and one small run of the whole graph that the slow tests share."""
 
+import importlib.resources
 import json
 import os
 import shutil
@@ -83,6 +84,18 @@ def merged(base: Any, change: Any) -> Any:
     return {**base, **{key: merged(base.get(key), value) for key, value in change.items()}}
 
 
+def photographs_in_a_folder(project: Project) -> None:
+    """Let the data set of packaged photographs come from a folder with the same ones, so that there are raw files."""
+    for name in ("brick", "grass", "gravel"):
+        photograph = importlib.resources.files("skimage.data") / f"{name}.png"
+        target = project.root / "photographs" / name / f"{name}.png"
+        target.parent.mkdir(parents=True)
+        target.write_bytes(photograph.read_bytes())
+    rows = yaml.safe_load((project.root / "params.yaml").read_text())
+    rows["datasets"]["textures"]["source"] = {"kind": "folder", "path": "photographs"}
+    (project.root / "params.yaml").write_text(yaml.safe_dump(rows, sort_keys=False))
+
+
 @pytest.fixture(scope="session")
 def pristine(tmp_path_factory: pytest.TempPathFactory) -> Project:
     """The project as it is in the working tree, without results."""
@@ -105,9 +118,10 @@ def project(pristine: Project, tmp_path: Path) -> Project:
 
 @pytest.fixture(scope="session")
 def small(pristine: Project, tmp_path_factory: pytest.TempPathFactory) -> Project:
-    """The project with the tiny settings as its own, in git, with a DVC store beside it; nothing has run."""
+    """The project with the tiny settings as its own and its photographs in a folder; in git, nothing has run."""
     project = pristine.copy(tmp_path_factory.mktemp("small") / "clone")
     project.edit_params(yaml.safe_load((ROOT / "workflow/presets/tiny.yaml").read_text()))
+    photographs_in_a_folder(project)
     project.run("featdiff", "ledger", "write")
     project.run("git", "init", "--quiet")
     project.run("git", "add", "--all")

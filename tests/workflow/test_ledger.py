@@ -4,7 +4,7 @@ from pathlib import Path
 
 import yaml
 
-from featdiff import ledger
+from featdiff.versions import dvcfile
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -59,6 +59,6 @@ def test_outside_a_project_the_ledger_says_where_to_go(pristine, tmp_path):
 
 def test_a_section_left_to_its_defaults_is_not_named():
     values = {"samplings": {"guided": {"images": 3}}}
-    assert ledger._has(values, "samplings.guided")
-    assert not ledger._has(values, "evaluation")
-    assert not ledger._has(values, "samplings.other")
+    assert dvcfile._has(values, "samplings.guided")
+    assert not dvcfile._has(values, "evaluation")
+    assert not dvcfile._has(values, "samplings.other")
