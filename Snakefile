@@ -56,4 +56,4 @@ localrules:
 rule all:
     default_target: True
     input:
-        project.path("report.html"),
+        project.kept(),

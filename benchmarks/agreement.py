@@ -3,10 +3,10 @@
     python benchmarks/agreement.py [--out docs/tables/agreement.json] [--project FOLDER] [--only KIND] [--show]
 
 Each setting (every leaf of the settings with their defaults, set to another value that is valid), each source file of the
-package, each rule file and other file of the workflow, and each raw image is changed in turn in a copy of the project with
-tiny settings, its photographs in a folder, after a whole run that was recorded. ``--project`` names such a project that is
-there already: one that has run, with ``featdiff ledger record`` done. Where a change alters the graph itself, dvc.yaml is
-written again, as ``featdiff ledger run`` does.
+package, each rule file and other file of the workflow, and each raw image is changed in turn, and each artifact deleted, in
+a copy of the project with tiny settings, its photographs in a folder, after a whole run that was recorded. ``--project``
+names such a project that is there already: one that has run, with ``featdiff ledger record`` done. Where a change alters the
+graph itself, dvc.yaml is written again, as ``featdiff ledger run`` does.
 
 What is compared: the stages Snakemake would run, and the stages DVC calls changed with all that follow them. Every question
 is asked in a process of its own (a fork, so that nothing is imported twice).
@@ -15,6 +15,7 @@ is asked in a process of its own (a fork, so that nothing is imported twice).
 import argparse
 import contextlib
 import importlib.resources
+import itertools
 import json
 import multiprocessing
 import os
@@ -58,7 +59,7 @@ class Change:
 
 @dataclass(frozen=True)
 class Answer:
-    """The stages each engine calls stale after a change; ``None`` where there is no other valid value."""
+    """The stages each engine calls stale after a change; ``None`` where there is no other value that is valid by itself."""
 
     kind: str
     name: str
@@ -71,7 +72,7 @@ class Answer:
 
     def __str__(self) -> str:
         if self.snakemake is None or self.dvc is None:
-            return f"-    {self.kind}: {self.name}: no other valid value"
+            return f"-    {self.kind}: {self.name}: no other value that is valid by itself"
         differ = sorted(self.snakemake ^ self.dvc)
         return f"{'ok ' if self.agree else 'NO '}  {self.kind}: {self.name}: {len(self.snakemake)} stages" + (
             f"; they differ on {', '.join(differ)}" if differ else ""
@@ -84,7 +85,7 @@ class Answer:
 def changes(root: Path) -> list[Change]:
     """Everything that can be changed in a project, one at a time."""
     with contextlib.chdir(root):
-        return [*_settings(), *_sources(), *_raw()]
+        return [*_settings(), *_sources(), *_raw(), *_artifacts()]
 
 
 def _settings() -> Iterator[Change]:
@@ -98,10 +99,10 @@ def _set(leaf: str, value: Any) -> bool:
     written = yaml.safe_load(Path("params.yaml").read_text(encoding="utf-8"))
     before = params.load()
     for candidate in _candidates(leaf, value, before):
-        values = _with(written, leaf.split("."), candidate)
-        if values is not None and _is_valid(values, before):
-            Path("params.yaml").write_text(yaml.safe_dump(values, sort_keys=False), encoding="utf-8")
-            return True
+        for values in _with(written, leaf.split("."), candidate):
+            if _is_valid(values, before):
+                Path("params.yaml").write_text(yaml.safe_dump(values, sort_keys=False), encoding="utf-8")
+                return True
     return False
 
 
@@ -116,6 +117,7 @@ def _candidates(leaf: str, value: Any, before: params.Params) -> Iterator[Any]:
     elif isinstance(value, str):
         yield from (value + OTHER, *_words(params.Params.model_json_schema()))
         yield from (row for table in before.model_dump().values() if isinstance(table, dict) for row in table)
+        yield ["middle"]  # a network's block
     elif isinstance(value, list):
         for last in _candidates(leaf, value[-1], before) if value else ():
             yield [*value[:-1], last]
@@ -135,15 +137,19 @@ def _words(schema: Any) -> Iterator[str]:
             yield from _words(inner)
 
 
-def _with(values: Any, keys: list[str], value: Any) -> dict[str, Any] | None:
-    """Nested settings with one leaf set; another ``kind`` drops the settings beside it, which belong to the old kind."""
-    if not isinstance(values, dict):
-        return None
+def _with(values: Any, keys: list[str], value: Any) -> Iterator[dict[str, Any]]:
+    """Nested settings with one leaf set; another ``kind`` keeps what it may of the settings beside it."""
     key, *rest = keys
-    if not rest:
-        return {key: value} if key == "kind" and value != values.get("kind") else {**values, key: value}
-    inner = _with(values.get(key, {}), rest, value)
-    return None if inner is None else {**values, key: inner}
+    if not isinstance(values, dict):
+        return
+    if rest:
+        yield from ({**values, key: inner} for inner in _with(values.get(key, {}), rest, value))
+    elif key == "kind":
+        for count in range(len(values)):
+            for beside in itertools.combinations([item for item in values.items() if item[0] != key], count):
+                yield {key: value, **dict(beside)}
+    else:
+        yield {**values, key: value}
 
 
 def _is_valid(values: dict[str, Any], before: params.Params) -> bool:
@@ -187,6 +193,16 @@ def _raw() -> Iterator[Change]:
             yield Change("raw file", f"{new} added", lambda path=path, new=new: bool(shutil.copy(path, new)), both)
             yield Change("raw file", f"{path} renamed", lambda path=path, new=new: bool(path.rename(new)), both)
             yield Change("raw file", f"{path} removed", lambda path=path: path.unlink() is None, both)
+
+
+def _artifacts() -> Iterator[Change]:
+    """Each result is deleted."""
+    stages = yaml.safe_load(dvcfile.DVC_FILE.read_text(encoding="utf-8"))["stages"].values()
+    for stage in stages:
+        for file in (f for kind in ("outs", "metrics", "plots") for entry in stage.get(kind, []) for f in entry):
+            yield Change(
+                "artifact", f"{file} deleted", lambda file=file: Path(file).unlink() is None, (*GENERATED, file)
+            )
 
 
 def _append(path: Path) -> bool:
@@ -332,7 +348,7 @@ def summary(answers: list[Answer]) -> dict[str, Any]:
         "with stale stages": sum(bool(answer.snakemake) for answer in asked),
         "kinds": {kind: {"agree": sum(found), "of": len(found)} for kind, found in count.items()},
         "disagree": [str(answer) for answer in asked if not answer.agree],
-        "no other valid value": [answer.name for answer in answers if answer.snakemake is None],
+        "no other value that is valid by itself": [answer.name for answer in answers if answer.snakemake is None],
     }
 
 

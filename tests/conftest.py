@@ -24,6 +24,14 @@ def stripes_and_flats(count: int, size: int, seed: int) -> np.ndarray:
     return base.clip(0, 255).astype(np.uint8)
 
 
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave out the exhaustive tests, whatever else is chosen by ``-m``, unless they are asked for."""
+    if "exhaustive" not in config.option.markexpr:
+        left_out = [item for item in items if item.get_closest_marker("exhaustive")]
+        items[:] = [item for item in items if not item.get_closest_marker("exhaustive")]
+        config.hook.pytest_deselected(items=left_out)
+
+
 @pytest.fixture(scope="session")
 def tiny_dataset(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """An archive of two classes of 8x8 images, 64 for training and 16 for testing in each."""

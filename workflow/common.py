@@ -175,6 +175,21 @@ class Project:
         told = [model for model in self.models if rows[model].condition != "none" and rows[model].corruption is None]
         return {model: self.path("models", model, "distances.json") for model in told}
 
+    def kept(self) -> list[str]:
+        """Every artifact that is tracked: one that was deleted is made again, though nothing may read it any more."""
+        return [
+            *map(self.dataset, self.datasets),
+            *map(self.checkpoint, self.models),
+            *(path for model in self.models for path in self.centroids_of(model)),
+            *map(self.samples, self.samplings),
+            *(self.features("data", name) for name in self.datasets),
+            *(self.features("samples", name) for name in self.samplings),
+            *self.evaluations(),
+            *self.denoising().values(),
+            *self.distances().values(),
+            self.path("report.html"),
+        ]
+
 
 def one_of(names: Iterable[str]) -> str:
     """A wildcard constraint: one of the rows, nothing else."""

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from featdiff.artifacts import sha256_file
 from featdiff.errors import UserError
+from featdiff.locks import run_is_alive
 from featdiff.versions.dvcfile import need_no_drift
 from featdiff.versions.graph import Stage, read_graph, shorten
 from featdiff.versions.lock import read
@@ -76,5 +77,6 @@ def run(program: str, *arguments: str) -> None:
 
 def need_no_run() -> None:
     """Refuse to judge files that a run is writing."""
-    if any(Path(".snakemake/locks").glob("*")):
-        raise UserError("a run is going on in this folder; wait for it (or, after a crash: snakemake --unlock)")
+    alive = run_is_alive()
+    if alive or (alive is None and any(Path(".snakemake/locks").glob("*"))):
+        raise UserError("a run is going on in this folder; wait for its end")

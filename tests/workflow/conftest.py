@@ -62,6 +62,11 @@ class Project:
         path = self.root / "params.yaml"
         path.write_text(yaml.safe_dump(merged(yaml.safe_load(path.read_text()), change), sort_keys=False))
 
+    def commit(self, message: str) -> None:
+        """Commit everything to git."""
+        self.run("git", "add", "--all")
+        self.run("git", "commit", "--quiet", "--message", message)
+
     def copy(self, to: Path) -> "Project":
         """The same project elsewhere, files with their times."""
         shutil.copytree(self.root, to, symlinks=True)
@@ -124,8 +129,7 @@ def small(pristine: Project, tmp_path_factory: pytest.TempPathFactory) -> Projec
     photographs_in_a_folder(project)
     project.run("featdiff", "ledger", "write")
     project.run("git", "init", "--quiet")
-    project.run("git", "add", "--all")
-    project.run("git", "commit", "--quiet", "--message", "start")
+    project.commit("start")
     return project
 
 
@@ -134,4 +138,14 @@ def finished(small: Project, tmp_path_factory: pytest.TempPathFactory) -> Projec
     """The small project after a whole run: treat as read-only, or copy it."""
     project = small.copy(tmp_path_factory.mktemp("finished") / "clone")
     project.snakemake()
+    return project
+
+
+@pytest.fixture(scope="session")
+def recorded(finished: Project, tmp_path_factory: pytest.TempPathFactory) -> Project:
+    """The finished project with its versions in git and in the DVC store beside it: treat as read-only, or copy it."""
+    project = finished.copy(tmp_path_factory.mktemp("recorded") / "clone")
+    project.run("featdiff", "ledger", "record")
+    project.commit("results")
+    project.run("dvc", "push")
     return project

@@ -18,21 +18,6 @@ PATIENCE = 300.0  # seconds, on a machine that is busy
 GUIDED_ONLY = {"sample": 2, "gather": 1, "embed": 1, "evaluate": 1, "collect": 1, "report": 1}
 
 
-def commit(project, message):
-    project.run("git", "add", "--all")
-    project.run("git", "commit", "--quiet", "--message", message)
-
-
-@pytest.fixture(scope="session")
-def recorded(finished, tmp_path_factory):
-    """The finished project with its versions in git and in the DVC store beside it."""
-    project = finished.copy(tmp_path_factory.mktemp("recorded") / "clone")
-    project.run("featdiff", "ledger", "record")
-    commit(project, "results")
-    project.run("dvc", "push")
-    return project
-
-
 def test_a_run_leaves_every_result_and_no_temporary_file(finished):
     results = finished.root / "results"
     for sampling in ("guided", "mixture"):
