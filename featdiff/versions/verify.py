@@ -29,6 +29,7 @@ KINDS = {
     "figures.zip": "mixture figures",
 }  # by the name of the file, or of its folder; any other file is of the kind it names
 METRICS = "metrics.json"
+TABLES = ("quality", "denoising", "scatter", "distances")
 
 
 @dataclass(frozen=True)
@@ -141,11 +142,10 @@ def _named(path: Path) -> str:
 
 
 def _metrics_manifest(path: Path) -> Manifest:
-    """The manifest of ``metrics.json`` stands in a list; its numbers are recomputed by none, so they go unchecked here."""
-    try:
-        return Manifest.model_validate(json.loads(path.read_text(encoding="utf-8"))["manifest"][0])
-    except (ValueError, KeyError, IndexError, TypeError) as error:
-        raise UserError(f"{path}: damaged ({error}); delete it and run the pipeline again") from None
+    """The manifest of ``metrics.json``, whose content is that file and the tables beside it."""
+    from featdiff.evaluation.collect import read_metrics
+
+    return read_metrics(path, {name: path.parent / "tables" / f"{name}.csv" for name in TABLES})
 
 
 def md5_file(path: Path | str) -> str:
