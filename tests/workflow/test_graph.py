@@ -13,6 +13,7 @@ from workflow.sources import sources
 
 ROOT = Path(__file__).resolve().parents[2]
 COMMANDS = {
+    "fetch": "assets",
     "prepare": "data",
     "train": "train",
     "centroids": "centroids",

