@@ -278,12 +278,12 @@ def _parse_manifest(path: Path | str, text: str | bytes) -> Manifest:
 
 
 def _check(path: Path | str, made: Manifest, kind: str, content: str) -> None:
+    if made != made.sealed(made.content):
+        raise damaged(path, "its manifest was changed after it was written")
     if made.kind != kind:
-        raise UserError(f"{path}: is a {made.kind} artifact, a {kind} artifact was expected")
+        raise UserError(f"{path}: is a {made.kind} artifact, a {kind} artifact was expected; give the right file")
     if made.content != content:
         raise damaged(path, "its content is not what its manifest says")
-    if made != made.sealed(content):
-        raise damaged(path, "its manifest was changed after it was written")
 
 
 def unreadable(path: Path | str, error: BaseException) -> UserError:
