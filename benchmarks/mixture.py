@@ -1,9 +1,10 @@
 """Speed of guided paths on a plane mixture of three components: the package against a plain NumPy loop over whole arrays.
 
-    python benchmarks/mixture.py [--particles 1000000] [--steps 1000] [--measured 20] [--threads 2]
+    python benchmarks/mixture.py [--particles 1000000] [--steps 1000] [--measured 20] [--threads 2] [--rounds 5] [--whole]
 
-Both run the same guided DDPM steps (Ornstein-Uhlenbeck, Euler) on as many particles. The loop is timed over ``--measured``
-steps, the package over as many and, with ``--whole``, over all; what counts is the ratio within one run.
+Both run the same guided DDPM steps (Ornstein-Uhlenbeck, Euler) on as many particles, ``--measured`` of them (with ``--whole``
+the package also runs all). They take turns, ``--rounds`` times, so that a busy machine is as busy for both; what counts is the
+ratio within a round, of which the median and the extremes are printed.
 """
 
 import argparse
@@ -55,28 +56,43 @@ def timed(work: Callable[[], object]) -> float:
     return time.perf_counter() - start
 
 
+def largest_memory() -> float:
+    """Of this process so far, in GiB."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--particles", type=int, default=1_000_000)
     parser.add_argument("--steps", type=int, default=1000)
     parser.add_argument("--measured", type=int, default=20)
     parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--whole", action="store_true", help="also run all steps with the package")
     options = parser.parse_args()
     torch.set_num_threads(1)
     levels = times(TIME, options.steps)
     some = levels[: options.measured]
-    package(20_000, some, options.threads)
-    ours = timed(lambda: package(options.particles, some, options.threads))
-    memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
-    plain = timed(lambda: plain_loop(options.particles, some.numpy()))
-    work = options.particles * options.measured
-    print(f"package     {work / ours / 1e6:8.2f} million particle-steps/s, largest memory {memory:.2f} GiB")
-    print(f"NumPy loop  {work / plain / 1e6:8.2f} million particle-steps/s")
-    print(f"ratio       {plain / ours:8.2f}")
+    package(options.particles, some[:2], options.threads)
+    memory = largest_memory()  # before the loop, which needs more
+    threads = sorted({1, options.threads})
+    taken: dict[int, list[float]] = {n: [] for n in (*threads, 0)}  # seconds, by threads of the package; 0 is the loop
+    for _ in range(options.rounds):
+        for n in threads:
+            taken[n].append(timed(lambda n=n: package(options.particles, some, n)))  # type: ignore[misc]
+        taken[0].append(timed(lambda: plain_loop(options.particles, some.numpy())))
+    million = options.particles * options.measured / 1e6
+    print(f"NumPy loop          {million / np.median(taken[0]):6.2f} million particle-steps/s")
+    for n in threads:
+        ratios = np.array(taken[0]) / taken[n]
+        spread = f"{ratios.min():.1f} to {ratios.max():.1f}"
+        print(f"package, {n} thread(s) {million / np.median(taken[n]):6.2f}, ratio {np.median(ratios):.1f} ({spread})")
+    print(f"largest memory of the package {memory:.2f} GiB")
     if options.whole:
         seconds = timed(lambda: package(options.particles, levels, options.threads))
-        print(f"whole run: {options.particles} particles, {options.steps} steps in {seconds:.1f} s")
+        print(
+            f"whole run: {options.particles} particles, {options.steps} steps in {seconds:.1f} s, {largest_memory():.2f} GiB"
+        )
 
 
 if __name__ == "__main__":

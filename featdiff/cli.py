@@ -40,6 +40,7 @@ Out = Annotated[
 Data = Annotated[Path, typer.Option("--data", help="The data set's archive.")]
 Model = Annotated[Path, typer.Option("--model", help="The checkpoint.")]
 Table = Annotated[Path | None, typer.Option("--centroids", help="The checkpoint's centroids.")]
+Bridge = Annotated[Path | None, typer.Option("--bridge", help="The folder that 'featdiff mixture-bridge' wrote.")]
 
 
 def _settings(kind: type[S], text: str) -> S:
@@ -253,10 +254,17 @@ def report(
     distances_table: Annotated[Path, typer.Option(help="The table of distances between classes.")],
     out: Out,
     graph: Annotated[Path | None, typer.Option(help="The rule graph: JSON with rules and edges.")] = None,
+    study: Annotated[Path | None, typer.Option("--mixture", help="The folder that 'featdiff mixture' wrote.")] = None,
+    bridge: Bridge = None,
 ) -> None:
     """Write the report: one page with pictures, curves, tables and what made them. --settings are all settings."""
-    from featdiff.reporting.page import write_report
+    from featdiff.reporting import mixture as guidance_study
+    from featdiff.reporting.page import Section, write_report
 
+    sections = []
+    if study is not None:
+        body = guidance_study.body(guidance_study.read(study), bridge)
+        sections.append(Section("mixture", guidance_study.TITLE, body))
     values = _settings(params.Params, settings)
     names = (values.report.guided, values.report.baseline)
     if len(samples) != len(names):
@@ -273,6 +281,7 @@ def report(
         distances=distances_table,
         rules=graph,
         out=out,
+        sections=sections,
     )
 
 
@@ -289,15 +298,29 @@ def mixture(
 
 
 @app.command()
+def mixture_bridge(
+    settings: SettingsText,
+    out: Annotated[Path, typer.Option("--out", help="The folder for tables, pictures and, last, bridge.json.")],
+    state: Annotated[Path, typer.Option(help="Folder of the resume states.")] = Path(".featdiff/state"),
+    threads: Annotated[int, typer.Option(min=1, help="With two, both networks are trained side by side.")] = 1,
+) -> None:
+    """Train a network on an exact mixture of images and compare it with the truth."""
+    from featdiff.mixture.bridge import run_bridge
+
+    run_bridge(_settings(params.Bridge, settings), out, state=state, threads=threads)
+
+
+@app.command()
 def mixture_page(
     study: Annotated[Path, typer.Option(help="The folder that 'featdiff mixture' wrote.")],
     figures: Annotated[Path, typer.Option(help="The zip of pictures (SVG) to write.")],
     out: Out,
+    bridge: Bridge = None,
 ) -> None:
     """Draw the study of exact mixtures: one page, and its pictures."""
     from featdiff.reporting.mixture import write_page
 
-    write_page(study, out, figures=figures)
+    write_page(study, out, figures=figures, network=bridge)
 
 
 @app.command()

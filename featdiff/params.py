@@ -636,6 +636,56 @@ class Convergence(Settings):
     seed: Seed = 0
 
 
+class Bridge(Settings):
+    """A feature-guided network trained on samples of a mixture of small images, against the exact denoiser and law."""
+
+    side: Annotated[int, Field(ge=4, le=32, description="Side of the images, in pixels.")] = 8
+    weights: Annotated[tuple[Vector, ...], Field(min_length=2)] = Field(
+        ((1.0,), (0.7, 0.3), (0.5, 0.5)), description="One row a class: the weights of its components."
+    )
+    shift: Positive = Field(0.1, description="Height of the gratings that are the components' means.")
+    contrast: Positive = Field(0.08, description="Deviation of a pixel around its component's mean.")
+    length: Positive = Field(2.0, description="Correlation length of the texture, in pixels.")
+    images_per_class: Annotated[int, Field(ge=100)] = 5000
+    network: Network = Network(widths=(24, 48), noise_embedding=32)
+    training: Training = Training(
+        images=60_000,
+        batch=64,
+        partners=7,
+        partner_noise="clean",
+        noise=LogNormalNoise(kind="lognormal", mean=-1.4, std=1.2),
+        flip=False,
+        precision="fp32",
+    )
+    sigmas: Annotated[tuple[Positive, ...], Field(min_length=1)] = (0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0)
+    points: Paths = Field(800, description="Test points, and samples of each sampler, a class.")
+    redraws: Annotated[int, Field(ge=2, description="Sets of exact draws that the samples are compared with.")] = 20
+    samplers: Annotated[tuple[Discrete, ...], Field(min_length=1)] = (
+        Discrete(kind="ddpm", steps=40),
+        Discrete(kind="heun", steps=20),
+    )
+    sigma_start: Positive = 3.0
+    sigma_end: Positive = 0.005
+    sampling_batch: Count = 250
+    seed: Seed = 0
+
+    @model_validator(mode="after")
+    def _check(self) -> "Bridge":
+        for row in self.weights:
+            if min(row) <= 0 or abs(sum(row) - 1) > 1e-6:
+                raise ValueError(f"weights of a class must be positive and sum to one, got {list(row)}")
+        if self.shift + 4.5 * self.contrast > 0.5:
+            raise ValueError(
+                "shift + 4.5 contrast must not exceed 0.5, or pixels leave [0, 1] and the law is not exact"
+            )
+        if self.training.flip:
+            raise ValueError("training.flip must be false: mirrored images are not of the law")
+        factor = self.network.patch * 2 ** (len(self.network.widths) - 1)
+        if self.side % factor:
+            raise ValueError(f"side ({self.side}) must be a multiple of {factor}, the network's smallest scale")
+        return self
+
+
 class MixtureStudy(Settings):
     """What guidance does, on laws that are known exactly."""
 
@@ -643,6 +693,7 @@ class MixtureStudy(Settings):
     splitting: Splitting = Splitting()
     neighbours: Neighbours = Neighbours()
     convergence: Convergence = Convergence()
+    bridge: Bridge | None = Field(None, description="A network trained on a mixture; without it, none is.")
 
 
 class Report(Settings):
@@ -652,6 +703,7 @@ class Report(Settings):
     guided: Name
     baseline: Name
     images_per_class: Count = 24
+    mixture: bool = Field(False, description="Show the guidance study, too: it runs before the report then.")
 
 
 class Params(Settings):
@@ -706,6 +758,8 @@ class Params(Settings):
             raise ValueError(f"report.guided names '{self.report.guided}', which is not feature-guided")
         if self.dataset_of(self.report.guided) != self.models[self.samplings[self.report.guided].model].dataset:
             raise ValueError(f"report.guided names '{self.report.guided}', whose classes are not the model's own")
+        if self.report.mixture and self.mixture is None:
+            raise ValueError("report.mixture asks for the guidance study, but there is no section 'mixture': add one")
         return self
 
     def _check_corruption(self, where: str, model: Model) -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from featdiff.errors import UserError
-from featdiff.mixture import TABLES
+from featdiff.mixture import BRIDGE_TABLES, TABLES
 from featdiff.params import AssetSource, Centroids, PackagedSource, Params, ZipSource, parse
 
 REAL = "real-"  # the real test images of data set D are evaluated under the name real-D: the floor
@@ -146,6 +146,23 @@ class Project:
     def mixture_tables(self) -> list[str]:
         """The tables of the guidance study."""
         return [self.path("mixture", f"{name}.csv") for name in TABLES]
+
+    def bridge_tables(self) -> list[str]:
+        """The tables of the network trained on a mixture."""
+        return [self.path("mixture/bridge", f"{name}.csv") for name in BRIDGE_TABLES]
+
+    def bridge(self) -> list[str]:
+        """All that the network trained on a mixture leaves; none if the settings ask for none."""
+        if self.params.mixture is None or self.params.mixture.bridge is None:
+            return []
+        return [self.path("mixture/bridge", name) for name in ("bridge.json", "pictures.npz")] + self.bridge_tables()
+
+    def reported_study(self) -> list[str]:
+        """The files of the guidance study, if the report shows it."""
+        if not self.params.report.mixture:
+            return []
+        study = [self.path("mixture", name) for name in ("study.json", "pictures.npz")]
+        return [*study, *self.mixture_tables(), *self.bridge()]
 
     # --- evaluation ---------------------------------------------------------------------------------------------
 

@@ -26,7 +26,7 @@ from featdiff.mixture.denoiser import MixtureDenoiser
 from featdiff.mixture.distances import directions, sliced_wasserstein
 from featdiff.mixture.entropy import Estimate
 from featdiff.mixture.gaussian import GaussianMixture
-from featdiff.mixture.paths import BLOCK, fill_cache, in_blocks
+from featdiff.mixture.paths import GRAIN, fill_cache, in_blocks
 from featdiff.mixture.processes import OrnsteinUhlenbeck, Process, VarianceExploding
 from featdiff.params import Convergence
 
@@ -130,7 +130,7 @@ def _measure(
 
     def run(steps: int, index: int, size: int) -> Tensor:
         source = seeds.generator(settings.seed, "noise", dim, steps, index)
-        x = start[index * BLOCK :][:size].T.contiguous().T  # memory along the batch
+        x = start[index * GRAIN :][:size].T.contiguous().T  # memory along the batch
         classes = torch.zeros((), dtype=torch.int64).expand(size)
         normal = partial(torch.randn, dim, size, dtype=torch.float64, generator=source)
         return kind.sampler(steps)(denoiser, x, kind.levels(steps), lambda: normal().T, classes)

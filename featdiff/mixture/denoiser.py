@@ -95,9 +95,9 @@ class Affine:
     def posterior(self, x: Tensor) -> Tensor:
         """``P(component | x)``, of shape (K, B)."""
         if self.shared:
-            return torch.addmm(self.centre, self.slope, x).softmax(0)
+            return _softmax(torch.addmm(self.centre, self.slope, x))
         white = torch.addmm(self.centre, self.slope, x).view(len(self.constant), -1, x.shape[1])
-        return torch.add(self.constant, white.square().sum(1), alpha=-0.5).softmax(0)
+        return _softmax(torch.add(self.constant, white.square_().sum(1), alpha=-0.5))
 
     def clean(self, x: Tensor) -> Tensor:
         """``E[x_0 | x_t]``, of shape (d, B)."""
@@ -109,6 +109,12 @@ class Affine:
             return torch.addmm(self.offset @ posterior, self.gain, x)
         each = self.gain @ x + self.offset  # (K, d, B)
         return (posterior[:, None] * each).sum(0)
+
+
+def _softmax(logits: Tensor) -> Tensor:
+    """Over the first axis, in place: with few components several times as fast as the library's."""
+    weights = logits.sub_(logits.amax(0)).exp_()
+    return weights.mul_(weights.sum(0).reciprocal_())
 
 
 def affine(mixture: GaussianMixture, process: Process, t: float) -> Affine:

@@ -1,11 +1,12 @@
 """Guided paths with common random numbers: the same starts and the same noise for every strength of guidance.
 
-Paths come in blocks of fixed size, each with its own generator, so path 1234 is the same however many threads work; and a
-block's arrays stay in the processor's cache, which is where the speed comes from.
+Paths come in grains of fixed size, each with its own generator. A thread works on a block of as many whole grains as keeps its
+arrays in the processor's cache, which is where the speed comes from; path 1234 is the same whatever the blocks and threads.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from itertools import pairwise
 from typing import Any, NamedTuple, TypeVar
 
@@ -19,7 +20,10 @@ from featdiff.errors import UserError
 from featdiff.mixture.denoiser import MixtureDenoiser
 from featdiff.mixture.entropy import lost_to_guidance
 
-BLOCK = 2500
+GRAIN = 2500  # paths that share a generator: another number is other noise
+ROWS = (
+    20_000  # of a block (a path at each strength is one): more leave the cache, fewer cost more calls than arithmetic
+)
 R = TypeVar("R")
 
 
@@ -59,18 +63,24 @@ def guided_paths(
     if count < 1:
         raise UserError(f"the study needs at least one path, got {count}")
 
+    grains = max(1, min(ROWS // (len(etas) * GRAIN), -(-count // (GRAIN * threads))))
+
     def block(index: int, size: int) -> Paths:
-        return _block(denoiser, sampler, y, etas, levels, size, seeds.derive(seed, "paths", index), entropy)
+        sources = [
+            torch.Generator(denoiser.mixture.device).manual_seed(seeds.derive(seed, "paths", index * grains + i))
+            for i in range(-(-size // GRAIN))
+        ]
+        return _block(denoiser, sampler, y, etas, levels, size, sources, entropy)
 
     fill_cache(denoiser, y, levels)
-    blocks = in_blocks(count, block, threads=threads)
+    blocks = in_blocks(count, block, size=grains * GRAIN, threads=threads)
     return Paths(*(torch.cat(parts, dim=1) for parts in zip(*blocks, strict=True)))
 
 
-def in_blocks(count: int, work: Callable[[int, int], R], *, threads: int) -> list[R]:
-    """``work(index, size)`` for each block of ``count`` rows, in order; the blocks are shared out to threads."""
+def in_blocks(count: int, work: Callable[[int, int], R], *, size: int = GRAIN, threads: int) -> list[R]:
+    """``work(index, rows)`` for each block of ``size`` of ``count`` rows, in order; the blocks are shared out to threads."""
     with ThreadPoolExecutor(threads) as pool:
-        jobs = [pool.submit(work, i, min(BLOCK, count - i * BLOCK)) for i in range(-(-count // BLOCK))]
+        jobs = [pool.submit(work, i, min(size, count - i * size)) for i in range(-(-count // size))]
         return [job.result() for job in jobs]
 
 
@@ -81,16 +91,19 @@ def _block(
     etas: Sequence[float],
     levels: Tensor,
     size: int,
-    seed: int,
+    sources: Sequence[torch.Generator],
     entropy: bool,
 ) -> Paths:
     device, dim = denoiser.mixture.device, denoiser.mixture.dim
-    source = torch.Generator(device).manual_seed(seed)
     rows = len(etas) * size
 
     def noise() -> Tensor:
-        """The same normals (float32 draws) for each eta; the memory runs along the batch."""
-        return torch.randn(dim, size, generator=source, device=device).double().repeat(1, len(etas)).T
+        """The same normals (float32 draws, a grain from each source) for each eta; the memory runs along the batch."""
+        drawn = torch.empty(dim, len(etas), size, dtype=torch.float64, device=device)
+        for i, source in enumerate(sources):
+            part = drawn[:, :, i * GRAIN : (i + 1) * GRAIN]
+            part.copy_(torch.randn(dim, 1, part.shape[2], generator=source, device=device).expand_as(part))
+        return drawn.view(dim, rows).T
 
     lost = torch.zeros(rows, dtype=torch.float64, device=device)
     ends = torch.cat([levels, levels.new_zeros(1)]).tolist()
@@ -112,3 +125,14 @@ def fill_cache(denoiser: MixtureDenoiser, y: int, levels: Tensor) -> None:
     for t in levels.tolist():
         denoiser.level(t)
         denoiser.given(y).level(t)
+
+
+@contextmanager
+def one_thread_an_operation() -> Iterator[None]:
+    """For work that shares its blocks out to threads itself: small operations do not gain from more."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)

@@ -1,7 +1,5 @@
 """The whole guidance study: from its settings to tidy tables, a summary and the points that pictures are drawn from."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -17,6 +15,7 @@ from featdiff.mixture.confidence import build, run_case
 from featdiff.mixture.convergence import run_convergence
 from featdiff.mixture.gaussian import GaussianMixture
 from featdiff.mixture.neighbours import run_neighbours
+from featdiff.mixture.paths import one_thread_an_operation
 from featdiff.mixture.processes import OrnsteinUhlenbeck
 from featdiff.mixture.splitting import run_splitting
 from featdiff.params import GuidanceCase, MixtureStudy
@@ -39,7 +38,7 @@ def run_study(settings: MixtureStudy, out: Path | str, *, threads: int = 1) -> N
     """
     for name, case in settings.cases.items():
         _check(name, case)
-    with _one_thread_an_operation():
+    with one_thread_an_operation():
         study = compute(settings, threads=threads)
     out = Path(out)
     artifacts.write_arrays(out / "pictures.npz", study.arrays, artifacts.manifest("mixture pictures", settings))
@@ -116,14 +115,3 @@ def _check(name: str, case: GuidanceCase) -> None:
         build(case.law)
     except UserError as error:
         raise UserError(f"mixture.cases.{name}.law: {error}") from None
-
-
-@contextmanager
-def _one_thread_an_operation() -> Iterator[None]:
-    """The study shares its blocks out to threads itself; small operations do not gain from more."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)

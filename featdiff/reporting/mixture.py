@@ -5,12 +5,11 @@ Reads what ``featdiff mixture`` wrote; makes a section of the report, a page of 
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import jinja2
 import numpy as np
 import pandas as pd
 from markupsafe import Markup
@@ -20,7 +19,9 @@ from featdiff import artifacts
 from featdiff.artifacts import Manifest
 from featdiff.errors import UserError
 from featdiff.mixture import TABLES
+from featdiff.reporting import bridge, templates
 from featdiff.reporting.drawing import FAINT, GUIDED, INK, LINES, MIXTURE, Figure, Panel, log_axis, panel
+from featdiff.reporting.tables import Cell, Group, Row, Table
 
 TITLE = "What guidance does, exactly"
 LEAD = (
@@ -41,15 +42,6 @@ class Study:
     made: Manifest
 
 
-@dataclass(frozen=True)
-class Listing:
-    """A plain table: the first cell of a row is its heading."""
-
-    caption: str
-    columns: tuple[str, ...]
-    rows: tuple[tuple[str, ...], ...]
-
-
 def read(folder: Path | str) -> Study:
     """Read the folder of a study."""
     folder = Path(folder)
@@ -67,30 +59,31 @@ def read(folder: Path | str) -> Study:
     return Study(tables, arrays, summary, made)
 
 
-def write_page(folder: Path | str, out: Path | str, *, figures: Path | str) -> None:
-    """Write the study's own page, and a zip with each picture as an SVG file."""
+def write_page(folder: Path | str, out: Path | str, *, figures: Path | str, network: Path | str | None = None) -> None:
+    """Write the study's own page, and a zip with each picture as an SVG file; ``network`` is the folder of the bridge."""
     study = read(folder)
-    drawn = parts(study)
+    drawn = parts(study, network)
     pictures = {
         f"{part.name}-{i}.svg": standalone(one.markup).encode()
         for part in drawn
         if isinstance(part, Figure)
         for i, one in enumerate(part.panels)
+        if one.markup.startswith("<svg")
     }
     inputs = {name: Path(folder) / name for name in ("study.json", "pictures.npz")}
     artifacts.write_zip(figures, pictures, artifacts.manifest("mixture figures", {}, inputs))
     made = json.dumps(study.made.model_dump(), indent=2)
-    artifacts.write_text(out, _render(drawn, alone=True, title=TITLE, lead=LEAD, made=made, style=Markup(_style())))
+    section = templates.render("body.html", parts=drawn)
+    artifacts.write_text(out, templates.render("mixture.html", title=TITLE, lead=LEAD, body=section, made=made))
 
 
-def body(study: Study) -> Markup:
-    """The section of the report: its anchor is "mixture", its title ``TITLE``."""
-    lead = Markup('<p class="lead">{}</p>').format(LEAD)
-    return lead + Markup(_render(parts(study), alone=False))
+def body(study: Study, network: Path | str | None = None) -> Markup:
+    """The section of the report: its anchor is "mixture", its title ``TITLE``; ``network`` is the folder of the bridge."""
+    return templates.render("body.html", parts=[Markup("{}").format(LEAD), *parts(study, network)])
 
 
-def parts(study: Study) -> list[Figure | Listing]:
-    """Figures and tables in the order of the page."""
+def parts(study: Study, network: Path | str | None = None) -> list[Figure | Table | Markup]:
+    """Figures, tables and paragraphs in the order of the page."""
     return [
         confidence(study),
         entropy(study),
@@ -102,6 +95,7 @@ def parts(study: Study) -> list[Figure | Listing]:
         neighbours(study),
         convergence(study),
         orders(study),
+        *(bridge.parts(bridge.read(network)) if network else ()),
     ]
 
 
@@ -170,10 +164,10 @@ def ends(study: Study) -> list[Figure]:
                     means = np.array(values["law"]["means"])
                     axes.plot(*means.T, "+", color=INK, markersize=10)
                     axes.set(title=f"{sampler.upper()}, η = {etas[i]:g}")
-        caption = Markup(
-            "<strong>Where the paths of “{}” end.</strong> Crosses are the components' means. Guidance moves samples away from the "
-            "other classes, beyond the mean of their own; DDIM squeezes them, DDPM keeps them wider."
-        ).format(case)
+        moved = "Crosses are the components' means. Guidance moves samples away from the other classes, beyond the mean of their own"
+        flat = "Densities of the ends, one outline a strength. Guidance narrows what lies between competitors"
+        said = "<strong>Where the paths of “{}” end.</strong> {}; DDIM squeezes them, DDPM keeps them wider."
+        caption = Markup(said).format(case, moved if points.shape[2] == 2 else flat)
         if drawn:
             figures.append(Figure(f"mixture-ends-{case}", drawn, caption, narrow=len(drawn) > 2))
     return figures
@@ -219,7 +213,7 @@ def splitting(study: Study) -> Figure:
     return Figure("mixture-splitting", drawn, Markup(caption))
 
 
-def thresholds(study: Study) -> Listing:
+def thresholds(study: Study) -> Table:
     """Predicted and measured thresholds of the splitting."""
     rows = tuple(
         (str(r.sampler).upper(), f"{r.step:g}", f"{r.centre_repels:.1f}", f"{r.splits:.1f}")
@@ -228,7 +222,7 @@ def thresholds(study: Study) -> Listing:
     caption = (
         "η at which the centre begins to repel (linear theory), and at which half of the density has left it (measured)"
     )
-    return Listing(caption, ("sampler", "step", "repels", "splits"), rows)
+    return _table("mixture-thresholds", caption, ("sampler", "step", "repels", "splits"), rows)
 
 
 def plane(study: Study) -> Figure:
@@ -251,7 +245,7 @@ def plane(study: Study) -> Figure:
     return Figure("mixture-plane", drawn, Markup(caption), narrow=True)
 
 
-def neighbours(study: Study) -> Listing:
+def neighbours(study: Study) -> Table:
     """Numbers of the neighbouring papers."""
     rows = tuple(
         (
@@ -264,7 +258,8 @@ def neighbours(study: Study) -> Listing:
         )
         for r in study.tables["neighbours"].itertuples()
     )
-    return Listing(
+    return _table(
+        "mixture-neighbours",
         "Neighbouring results, measured with one standard error, beside the formula where there is one",
         ("study", "method", "strength", "measure", "measured", "formula"),
         rows,
@@ -294,24 +289,29 @@ def convergence(study: Study) -> Figure:
     return Figure("mixture-convergence", drawn, Markup(caption))
 
 
-def orders(study: Study) -> Listing:
+def orders(study: Study) -> Table:
     """Order of convergence in the number of steps."""
     rows = tuple(
         (str(r.sampler), str(r.dim), "" if np.isnan(r.order) else f"{r.order:.2f}", f"{r.from_steps} to {r.to_steps}")
         for r in study.tables["orders"].itertuples()
     )
-    return Listing(
-        "Order of convergence in the number of steps", ("sampler", "dimensions", "order", "steps used"), rows
-    )
+    columns = ("sampler", "dimensions", "order", "steps used")
+    return _table("mixture-orders", "Order of convergence in the number of steps", columns, rows)
 
 
 def standalone(markup: Markup) -> str:
     """A picture of the page as an SVG file of its own, in the page's light colours."""
-    light = re.search(r":root \{(.*?)\}", _style(), flags=re.DOTALL)
+    light = re.search(r":root \{(.*?)\}", templates.style(), flags=re.DOTALL)
     colours = dict(re.findall(r"--(\w+): (#\w+);", light[1])) if light else {}
     text = re.sub(r"var\(--(\w+)\)", lambda match: colours.get(match[1], "#000000"), str(markup))
     spaces = 'xmlns="http://www.w3.org/2000/svg" xmlns:xlink="http://www.w3.org/1999/xlink"'
     return text.replace("<svg ", f"<svg {spaces} ", 1) + "\n"
+
+
+def _table(name: str, caption: str, columns: Sequence[str], rows: Iterable[Sequence[str]]) -> Table:
+    """A plain table: the first cell of a row is its heading."""
+    body = [Row(first, "", [Cell(text) for text in rest]) for first, *rest in rows]
+    return Table(name, caption, columns[1:], [Group("", body)], first=columns[0])
 
 
 def _lines(axes: Axes, rows: pd.DataFrame, value: str, error: str) -> None:
@@ -352,18 +352,3 @@ def _cloud(axes: Axes, points: np.ndarray, colour: str, reach: float | None) -> 
     axes.set_aspect("equal")
     if reach:
         axes.set(xlim=(-reach, reach), ylim=(-reach, reach))
-
-
-def _style() -> str:
-    return (Path(__file__).parent / "report.css").read_text(encoding="utf-8")
-
-
-def _render(drawn: list[Figure | Listing], *, alone: bool, **values: Any) -> str:
-    environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("featdiff.reporting", "."),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    return environment.get_template("mixture.html").render(parts=drawn, alone=alone, **values)

@@ -4,7 +4,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import jinja2
 import numpy as np
 import pandas as pd
 import yaml
@@ -18,7 +17,18 @@ from featdiff.errors import UserError
 from featdiff.evaluation.collect import read_metrics
 from featdiff.evaluation.extractors import distance_name
 from featdiff.params import Params, Sampling
-from featdiff.reporting import curves, embedding, graph, grids, isometry, provenance, tables, targets
+from featdiff.reporting import (
+    curves,
+    embedding,
+    frontier,
+    graph,
+    grids,
+    isometry,
+    provenance,
+    tables,
+    targets,
+    templates,
+)
 from featdiff.reporting.drawing import Figure, Panel
 
 TABLES = {
@@ -100,14 +110,6 @@ def write_report(
 
 def render(settings: Params, inputs: _Inputs, sections: Sequence[Section]) -> str:
     """The page as text; the same inputs give the same text."""
-    environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("featdiff.reporting", "."),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    style = Markup(environment.loader.get_source(environment, "report.css")[0])  # type: ignore[union-attr]
     names = _names(settings)
     frechet = distance_name(settings.evaluation.extractor)
     guided_model, baseline_model = names.guided_model, names.baseline_model
@@ -122,9 +124,11 @@ def render(settings: Params, inputs: _Inputs, sections: Sequence[Section]) -> st
         [classes[label] for label in shown],
         frechet,
     )
-    return environment.get_template("report.html").render(
+    strengths = frontier.frontier(inputs.quality, frontier.families(_of_one_dataset(settings, names)))
+    drawn = frontier.curves(strengths, frontier.real_images(inputs.quality, names.real))
+    return templates.render(
+        "report.html",
         title=settings.report.title,
-        style=style,
         summary=_summary(settings, inputs, found),
         targets=targets.table(found),
         samples=grids.sample_grids(
@@ -135,6 +139,8 @@ def render(settings: Params, inputs: _Inputs, sections: Sequence[Section]) -> st
         if few
         else tables.quality(inputs.quality, sources, classes, frechet, name="quality-classes"),
         dots=_dots_figure(dots, frechet),
+        frontier=drawn,
+        frontier_numbers=frontier.numbers(strengths, frechet) if drawn else None,
         psnr=curves.psnr(inputs.denoising, guided_model, baseline_model, _single(settings, guided_model)),
         psnr_numbers=tables.curve_numbers(_curves(inputs.denoising, guided_model, baseline_model)),
         scatter=curves.scatter(inputs.scatter, guided_model, baseline_model),
@@ -193,11 +199,10 @@ def _names(settings: Params) -> targets.Names:
 
 def _sources(settings: Params, names: targets.Names, quality: pd.DataFrame) -> list[tables.Source]:
     """The sets of the quality table: guided, mixture, other samplings of the same data, real test images."""
-    dataset = settings.models[names.guided_model].dataset
     others = [
         tables.Source(name, name, "")
-        for name in settings.samplings
-        if name not in (names.guided, names.baseline) and settings.dataset_of(name) == dataset
+        for name in _of_one_dataset(settings, names)
+        if name not in (names.guided, names.baseline)
     ]
     return [
         tables.Source(names.guided, "Guided", "guided"),
@@ -205,6 +210,12 @@ def _sources(settings: Params, names: targets.Names, quality: pd.DataFrame) -> l
         *(source for source in others if (quality["samples"] == source.name).any()),
         tables.Source(names.real, "Real test", "real"),
     ]
+
+
+def _of_one_dataset(settings: Params, names: targets.Names) -> dict[str, Sampling]:
+    """The samplings whose models learned from the data set of the guided one."""
+    dataset = settings.models[names.guided_model].dataset
+    return {name: row for name, row in settings.samplings.items() if settings.dataset_of(name) == dataset}
 
 
 def _curves(denoising: pd.DataFrame, guided: str, baseline: str) -> dict[str, pd.DataFrame]:

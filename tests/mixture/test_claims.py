@@ -9,6 +9,7 @@ import torch
 
 from featdiff.diffusion.ornstein_uhlenbeck import euler_ode, times
 from featdiff.errors import UserError
+from featdiff.mixture import paths
 from featdiff.mixture.confidence import SAMPLERS, build, run_case, smallest_inner_product
 from featdiff.mixture.denoiser import MixtureDenoiser
 from featdiff.mixture.entropy import class_entropy, lost_to_guidance, nearest_neighbour_entropy
@@ -128,26 +129,29 @@ def test_entropy_of_a_class_of_several_components_is_that_of_its_density():
     assert found.value == pytest.approx(far_apart, abs=0.02)
 
 
-def test_paths_are_the_same_for_any_number_of_threads_and_other_strengths():
+def test_paths_are_the_same_bits_for_any_number_of_threads_and_any_size_of_block(monkeypatch):
     denoiser = MixtureDenoiser(build(MixtureLaw(means=TRIANGLE)), OrnsteinUhlenbeck())
     levels = times(10.0, 50)
 
-    def run(threads: int, etas: tuple[float, ...]) -> torch.Tensor:
-        paths = guided_paths(
-            denoiser, SAMPLERS["ddpm"], y=1, etas=etas, levels=levels, count=6000, seed=3, threads=threads
+    def run(threads: int, etas: tuple[float, ...], rows: int = paths.ROWS) -> torch.Tensor:
+        monkeypatch.setattr(paths, "ROWS", rows)
+        found = guided_paths(
+            denoiser, SAMPLERS["ddpm"], y=1, etas=etas, levels=levels, count=11_000, seed=3, threads=threads
         )
-        return paths.ends
+        return found.ends
 
-    assert torch.equal(run(1, (0.0, 2.0)), run(3, (0.0, 2.0)))
-    torch.testing.assert_close(run(1, (2.0,))[0], run(1, (0.0, 2.0))[1], atol=1e-9, rtol=0)
+    first = run(1, (0.0, 2.0))
+    assert torch.equal(first, run(3, (0.0, 2.0)))
+    assert torch.equal(first, run(1, (0.0, 2.0), paths.GRAIN)) and torch.equal(first, run(1, (0.0, 2.0), 100_000))
+    torch.testing.assert_close(run(1, (2.0,))[0], first[1], atol=1e-9, rtol=0)
 
 
 def test_guided_paths_keep_the_class_law_without_guidance():
     law = MixtureLaw(means=[[0.0, 0.0], [2.0, 0.0]], covariances=[[[0.5, 0.2], [0.2, 0.3]], [[1.0, 0.0], [0.0, 1.0]]])
     denoiser = MixtureDenoiser(build(law), OrnsteinUhlenbeck())
     for sampler in SAMPLERS.values():
-        paths = guided_paths(denoiser, sampler, y=0, etas=(0.0,), levels=times(8.0, 800), count=10_000, seed=0)
-        torch.testing.assert_close(paths.ends[0].T.cov(), torch.tensor(law.covariances[0]).double(), atol=0.02, rtol=0)
+        found = guided_paths(denoiser, sampler, y=0, etas=(0.0,), levels=times(8.0, 800), count=10_000, seed=0)
+        torch.testing.assert_close(found.ends[0].T.cov(), torch.tensor(law.covariances[0]).double(), atol=0.02, rtol=0)
 
 
 def test_bad_settings_of_a_case_are_refused_with_one_message():

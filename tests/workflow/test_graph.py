@@ -26,6 +26,9 @@ COMMANDS = {
     "evaluate": "evaluate",
     "collect": "evaluate",
     "report": "report",
+    "mixture": "mixture",
+    "mixture-bridge": "mixture",
+    "mixture-page": "mixture",
 }
 IMPORTED = """
 import ast, sys
@@ -36,7 +39,7 @@ for name in wanted:
     for module in [m for m in sys.modules if m.partition(".")[0] == "featdiff"]:
         del sys.modules[module]
     import featdiff.cli
-    for node in ast.walk(functions[name]):
+    for node in ast.walk(functions[name.replace("-", "_")]):
         if isinstance(node, (ast.Import, ast.ImportFrom)):
             exec(compile(ast.Module([node], []), "cli", "exec"))
     files = [m.__file__ for n, m in sys.modules.items() if n.partition(".")[0] == "featdiff" and m.__file__]
@@ -198,3 +201,19 @@ def test_new_classes_from_a_few_images_are_a_data_set_and_a_table_of_centroids_e
     )
     planned = project.stale("results/evaluation/few.json")
     assert planned == {"prepare": 2, "train": 1, "examples": 1, "sample": 1, "gather": 1, "embed": 2, "evaluate": 1}
+
+
+def test_the_guidance_study_runs_for_its_page_and_for_a_report_that_asks_for_it(project):
+    study = {"mixture", "mixture_bridge", "mixture_page"}
+    assert not study & set(project.stale())
+    assert set(project.stale("mixture_page")) == study
+    project.edit_params({"report": {"mixture": True}})
+    asked = project.snakemake("--dry-run", "--printshellcmds").stdout
+    assert "--mixture results/mixture --bridge results/mixture/bridge" in asked and "mixture_page" not in asked
+    rows = yaml.safe_load((project.root / "params.yaml").read_text())
+    del rows["mixture"]["bridge"]
+    (project.root / "params.yaml").write_text(yaml.safe_dump(rows))
+    assert set(project.stale("mixture_page")) == study - {"mixture_bridge"}
+    del rows["mixture"]
+    (project.root / "params.yaml").write_text(yaml.safe_dump(rows))
+    assert "there is no section 'mixture'" in project.snakemake("--dry-run", ok=False).stderr

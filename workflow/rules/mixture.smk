@@ -1,4 +1,4 @@
-# Exact Gaussian mixtures: settings -> tables -> one page. No data, no network: `snakemake mixture_page`.
+# Exact Gaussian mixtures: settings -> tables -> one page, with a network trained on one: `snakemake mixture_page`.
 
 
 rule mixture:
@@ -17,12 +17,40 @@ rule mixture:
         mem_mb=by_attempt(2000),
         runtime=30,
     params:
-        settings=project.params.mixture.model_dump_json(),
-        sections=["mixture"],
+        settings=project.params.mixture.model_copy(update={"bridge": None}).model_dump_json(),
+        sections=[f"mixture.{part}" for part in sorted(project.params.mixture.model_fields_set - {"bridge"})],
     message:
         "Guidance study on exact mixtures: progress in {log}"
     shell:
         "featdiff mixture --settings {params.settings:q} --threads {threads} --out $(dirname {output.study}) > {log} 2>&1"
+
+
+if project.bridge():
+
+    rule mixture_bridge:
+        input:
+            code=sources("mixture-bridge", "mixture.smk"),
+        output:
+            bridge=project.path("mixture/bridge/bridge.json"),
+            pictures=project.path("mixture/bridge/pictures.npz"),
+            tables=project.bridge_tables(),
+        log:
+            project.path("logs/mixture_bridge.log"),
+        benchmark:
+            project.path("benchmarks/mixture_bridge.tsv")
+        threads: 2
+        resources:
+            mem_mb=by_attempt(2000),
+            runtime=60,
+        params:
+            settings=project.params.mixture.bridge.model_dump_json(),
+            sections=["mixture.bridge"],
+            state=".featdiff/state",
+        message:
+            "A network trained on an exact mixture: progress in {log}"
+        shell:
+            "featdiff mixture-bridge --settings {params.settings:q} --threads {threads} --state {params.state}"
+            " --out $(dirname {output.bridge}) > {log} 2>&1"
 
 
 rule mixture_page:
@@ -30,6 +58,7 @@ rule mixture_page:
         study=rules.mixture.output.study,
         pictures=rules.mixture.output.pictures,
         tables=rules.mixture.output.tables,
+        bridge=project.bridge(),
         code=sources("mixture-page", "mixture.smk"),
     output:
         page=project.path("mixture/report.html"),
@@ -44,7 +73,9 @@ rule mixture_page:
         runtime=10,
     params:
         sections=[],
+        bridge=options("bridge", [project.path("mixture/bridge")] if project.bridge() else []),
     message:
         "Drawing the guidance study"
     shell:
-        "featdiff mixture-page --study $(dirname {input.study}) --out {output.page} --figures {output.figures} > {log} 2>&1"
+        "featdiff mixture-page --study $(dirname {input.study}) {params.bridge} --out {output.page}"
+        " --figures {output.figures} > {log} 2>&1"

@@ -11,6 +11,7 @@ rule report:
         data=project.dataset(project.reference_of(project.params.report.guided)),
         samples=[project.samples(name) for name in (project.params.report.guided, project.params.report.baseline)],
         centroids=project.guide_of(project.params.report.guided),
+        mixture=project.reported_study(),
         graph="workflow/rulegraph.json",
         code=sources("report", "report.smk"),
     output:
@@ -25,10 +26,15 @@ rule report:
     params:
         settings=project.params.model_dump_json(),
         sections=sorted(project.params.model_fields_set),
+        mixture=options("mixture", [project.path("mixture")] if project.reported_study() else []),
+        bridge=options(
+            "bridge", [project.path("mixture/bridge")] if project.reported_study() and project.bridge() else []
+        ),
     message:
         "Writing the report"
     shell:
         "featdiff report --settings {params.settings:q} --metrics {input.metrics} --quality {input.quality}"
         " --denoising-table {input.denoising} --scatter-table {input.scatter} --distances-table {input.distances}"
         " --data {input.data}"
-        " --centroids {input.centroids} --graph {input.graph} --out {output.report} {input.samples} > {log} 2>&1"
+        " --centroids {input.centroids} --graph {input.graph} {params.mixture} {params.bridge}"
+        " --out {output.report} {input.samples} > {log} 2>&1"
