@@ -118,7 +118,7 @@ def test_lint_finds_nothing(project):
     assert "good condition" in project.run("snakemake", "--lint").stderr
 
 
-@pytest.mark.parametrize("profile", ["local", "gpu", "tiny", "slurm"])
+@pytest.mark.parametrize("profile", ["local", "gpu", "tiny", "slurm", "generic"])
 def test_each_profile_plans_the_whole_graph(project, profile):
     done = project.run("snakemake", "--workflow-profile", f"workflow/profiles/{profile}", "--dry-run")
     assert "Writing the report" in done.stdout + done.stderr

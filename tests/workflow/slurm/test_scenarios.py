@@ -1,0 +1,256 @@
+"""A real Slurm: the whole tiny pipeline with the profile as it stands, and what becomes of a training when things go wrong.
+
+All stories start at once and wait mostly for Slurm, each with a copy of the project of its own; a test then looks at what is
+left of its story. In each, a training hangs when two resume states are on disk, and something happens to it.
+"""
+
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+import yaml
+
+from featdiff.training import checkpoint
+
+pytestmark = pytest.mark.slow
+TARGET = "results/models/guided/checkpoint.safetensors"
+IMAGES = 1600  # of the training in the stories: ten states
+ONE_THREAD = {"set-threads": {"train": 1}}  # as without Slurm: bits depend on the number of threads
+LOG = "results/logs/train/guided.log"
+
+
+# --- stories ------------------------------------------------------------------------------------------------------
+
+
+def cancelled(run):
+    """Somebody cancels the job."""
+    run.hold_training()
+    snakemake = run.start("--", TARGET)
+    run.cluster.call("scancel", run.held()["JobId"])
+    run.finish(snakemake)
+
+
+def out_of_time(run):
+    """The job's time limit, cut to a minute while it hangs, runs out."""
+    run.hold_training()
+    snakemake = run.start("--", TARGET)
+    run.cluster.call("scontrol", "update", f"JobId={run.held()['JobId']}", "TimeLimit=1")
+    run.finish(snakemake)
+
+
+def node_lost(run):
+    """The node's daemon and all processes of its job are killed, and it stays away."""
+    run.hold_training()
+    snakemake = run.start("--", TARGET)
+    run.cluster.kill_node(run.held()["NodeList"])
+    run.finish(snakemake)
+
+
+def preempted(run):
+    """A job of a partition that goes first wants the node."""
+    run.hold_training()
+    snakemake = run.start("--", TARGET)
+    node = run.held()["NodeList"]
+    run.cluster.call(
+        "sbatch", "--partition=urgent", f"--nodelist={node}", "--gpus=1", "--output=/dev/null", "--wrap=sleep 1"
+    )
+    run.finish(snakemake)
+
+
+def coordinator_killed(run):
+    """Snakemake itself is killed; what it left is cleared away, and it is started again."""
+    run.hold_training()
+    snakemake = run.start("--", TARGET)
+    run.held()
+    kill(snakemake)
+    subprocess.run(
+        [sys.executable, "-m", "workflow.leftovers"], cwd=run.root, env=run.environment, check=True, capture_output=True
+    )
+    run.finish(run.start("--", TARGET))
+
+
+def cancelled_generic(run):
+    """Somebody cancels the job of the other executor."""
+    run.hold_training()
+    snakemake = run.start("--", TARGET, profile="generic")
+    run.cluster.call("scancel", run.held()["JobId"])
+    run.finish(snakemake)
+
+
+def two_nodes(run):
+    """One training in two processes on two nodes, without GPUs."""
+    asked = {"slurm_partition": "cpu", "processes": 2, "nodes": 2, "mpi": "srun", "tasks": 2}
+    run.edit_profile({"set-resources": {"train": asked}})
+    run.finish(run.start("--", TARGET))
+
+
+STORIES = (out_of_time, node_lost, cancelled, preempted, coordinator_killed, cancelled_generic, two_nodes)
+
+
+def kill(process):
+    os.kill(process.pid, signal.SIGKILL)
+    process.wait()
+
+
+# --- the stage ----------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="session")
+def trained(pristine, tmp_path_factory):
+    """The tiny project with a somewhat longer training, done here without Slurm: the bits that each story has to end with."""
+    project = pristine.copy(tmp_path_factory.mktemp("trained") / "clone")
+    project.edit_params(yaml.safe_load((project.root / "workflow/presets/tiny.yaml").read_text()))
+    project.edit_params({"trainings": {"preview": {"images": IMAGES, "save_every": IMAGES // 10, "precision": "fp32"}}})
+    project.snakemake("--", TARGET)
+    return project
+
+
+@pytest.fixture(scope="session")
+def told(on_cluster, trained, tmp_path_factory):
+    """All stories, started together: a function that waits for the end of one and returns its run."""
+    runs = {story: on_cluster(trained.copy(tmp_path_factory.mktemp("story") / "clone")) for story in STORIES}
+    for run in runs.values():
+        (run.root / TARGET).unlink()
+        shutil.rmtree(run.root / ".featdiff")
+        run.edit_profile(ONE_THREAD)
+        run.edit_profile(ONE_THREAD, name="generic")
+    with ThreadPoolExecutor(len(runs)) as pool:
+        ends = {story: pool.submit(story, run) for story, run in runs.items()}
+
+        def ended(story):
+            ends[story].result()
+            return runs[story]
+
+        yield ended
+        for run in runs.values():
+            run.stop()
+
+
+@pytest.fixture(scope="session")
+def pipeline(on_cluster, small, tmp_path_factory):
+    """The whole tiny pipeline, run by Slurm alone."""
+    run = on_cluster(small.copy(tmp_path_factory.mktemp("pipeline") / "clone"))
+    run.edit_profile(ONE_THREAD)
+    try:
+        run.finish(run.start())
+    finally:
+        run.stop()
+    return run
+
+
+def states(run):
+    return [(job["JobState"], int(job["Restarts"])) for job in run.jobs()]
+
+
+def resumed_at(run):
+    """The first number of images in the training's log: where the last attempt began."""
+    return int(re.search(rf"(\d+)/{IMAGES} ", (run.root / LOG).read_text())[1])
+
+
+def assert_one_right_checkpoint(run, trained):
+    """The bits of an undisturbed training, made once and never again, by a training that went on where it was."""
+    assert (run.root / TARGET).read_bytes() == (trained.root / TARGET).read_bytes()
+    checkpoint.read(run.root / TARGET)
+    assert run.written(TARGET) == 1
+    assert resumed_at(run) >= 2 * IMAGES // 10
+    assert "Nothing to be done" in run.project.snakemake("--dry-run", "--", TARGET).stdout
+
+
+# --- what is left -------------------------------------------------------------------------------------------------
+
+
+def test_a_cancelled_training_is_submitted_again_and_resumes(told, trained):
+    run = told(cancelled)
+    assert states(run) == [("CANCELLED", 0), ("COMPLETED", 0)]
+    assert_one_right_checkpoint(run, trained)
+
+
+def test_a_training_out_of_time_resumes_with_more_time_and_memory(told, trained):
+    run = told(out_of_time)
+    assert states(run) == [("TIMEOUT", 0), ("COMPLETED", 0)]
+    first, second = run.jobs()
+    assert "mem=8000M" in first["TRES"]
+    assert "mem=16000M" in second["TRES"]
+    assert second["TimeLimit"] == "08:00:00"
+    assert_one_right_checkpoint(run, trained)
+
+
+def test_a_training_whose_node_is_lost_resumes_on_another(told, trained):
+    run = told(node_lost)
+    assert states(run) == [("COMPLETED", 1)]
+    down = run.cluster.call("sinfo", "--noheader", "--Node", "--states=down", "--format=%N").split()
+    assert down
+    assert run.jobs()[0]["NodeList"] not in down
+    assert_one_right_checkpoint(run, trained)
+
+
+def test_a_preempted_training_waits_and_resumes(told, trained):
+    run = told(preempted)
+    assert states(run) == [("COMPLETED", 1)]
+    assert_one_right_checkpoint(run, trained)
+
+
+def test_a_killed_coordinator_is_started_again_and_its_training_resumes(told, trained):
+    run = told(coordinator_killed)
+    assert states(run) == [("CANCELLED", 0), ("COMPLETED", 0)]
+    assert_one_right_checkpoint(run, trained)
+
+
+def test_with_cluster_generic_a_cancelled_training_is_submitted_again_and_resumes(told, trained):
+    run = told(cancelled_generic)
+    assert states(run) == [("CANCELLED", 0), ("COMPLETED", 0)]
+    assert run.jobs()[0]["TresPerJob"] == "gres:gpu:1"
+    assert_one_right_checkpoint(run, trained)
+
+
+def test_one_training_on_two_nodes_learns_what_one_process_does(told, trained):
+    run = told(two_nodes)
+    assert states(run) == [("COMPLETED", 0)]
+    assert run.jobs()[0]["NumNodes"] == "2"
+    assert run.written(TARGET) == 1
+    ours, alone = (checkpoint.read_tensors(one.root / TARGET)[0] for one in (run, trained))
+    assert ours.keys() == alone.keys()
+    assert max(float((ours[name] - alone[name]).abs().max()) for name in alone) < 1e-5  # sums in another order
+
+
+def test_the_whole_pipeline_gives_the_same_bits_as_without_slurm_each_made_once(pipeline, finished):
+    run = pipeline
+    made = {p.relative_to(run.root) for p in (run.root / "results").rglob("*") if p.is_file()}
+    made = {path for path in made if path.parts[1] not in ("logs", "benchmarks")}
+    assert Path("results/report.html") in made
+    differ = [p for p in made if (run.root / p).read_bytes() != (finished.root / p).read_bytes()]
+    assert not differ
+    assert {str(path): run.written(str(path)) for path in made} == dict.fromkeys(map(str, made), 1)
+    assert run.project.stale() == {}
+
+
+# Rule, or group with its rules: jobs, partition, GPUs, memory and time at the first attempt. A group takes the time of all.
+ASKED = {
+    "prepare": (1, "cpu", None, "2000M", "01:00:00"),
+    "train": (2, "gpu", "gres:gpu:1", "8000M", "04:00:00"),
+    "sample": (5, "gpu", "gres:gpu:1", "2000M", "04:00:00"),
+    "model_centroids_denoise_distances": (1, "gpu", "gres:gpu:1", "2000M", "06:00:00"),
+    "model_denoise": (1, "gpu", "gres:gpu:1", "2000M", "02:00:00"),
+    "features_embed": (1, "gpu", "gres:gpu:1", "2000M", "01:00:00"),
+    "features_embed_gather": (3, "gpu", "gres:gpu:1", "2000M", "02:00:00"),
+    "measures_evaluate": (1, "cpu", None, "2000M", "04:00:00"),
+    "tables_collect_report": (1, "cpu", None, "2000M", "00:50:00"),
+}
+
+
+def test_each_job_gets_the_partition_gpu_memory_and_time_that_its_rule_asks_for(pipeline):
+    got = Counter()
+    for job in pipeline.jobs():
+        name = job["Comment"].removeprefix("rule_").partition("_wildcards_")[0]
+        memory = re.search(r"mem=(\w+)", job["TRES"])[1]
+        assert job["NodeList"].startswith(job["Partition"])
+        assert job["JobState"] == "COMPLETED"
+        got[name, job["Partition"], job.get("TresPerJob"), memory, job["TimeLimit"]] += 1
+    assert got == {(name, *asked): count for name, (count, *asked) in ASKED.items()}
