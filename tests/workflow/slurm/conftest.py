@@ -1,6 +1,7 @@
 """One real Slurm for all tests of this folder, and copies of the project that run on it."""
 
 import json
+import shutil
 import subprocess
 import sys
 import time
@@ -141,5 +142,6 @@ def pytest_terminal_summary(terminalreporter: Any) -> None:
     }
     total = sum(map(len, ended.values()))
     if total:
-        slurm = subprocess.run(["sinfo", "--version"], capture_output=True, text=True, check=False).stdout.strip()
+        program = shutil.which("slurmctld", path="/usr/sbin:/usr/bin") or "slurmctld"
+        slurm = subprocess.run([program, "-V"], capture_output=True, text=True, check=False).stdout.strip()
         terminalreporter.write_line(f"Slurm scenarios: {len(ended['passed'])} of {total} ({slurm})")
