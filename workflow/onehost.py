@@ -18,6 +18,7 @@ import socket
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -138,9 +139,10 @@ class OneHost:
                 os.kill(pid, signal.SIGKILL)
 
     def jobs(self) -> list[dict[str, str]]:
-        """Every job since the start, as Slurm describes it: JobId, JobState, Comment, Partition, NodeList, TRES ..."""
+        """Every job since the start, oldest first, as Slurm describes it: JobId, JobState, Comment, Partition, TRES ..."""
         lines = self.call("scontrol", "show", "jobs", "--oneliner").splitlines()
-        return [dict(part.split("=", 1) for part in line.split() if "=" in part) for line in lines if "JobId=" in line]
+        rows = [dict(part.split("=", 1) for part in line.split() if "=" in part) for line in lines if "JobId=" in line]
+        return sorted(rows, key=lambda row: int(row["JobId"]))
 
     # --- inside -------------------------------------------------------------------------------------------------
 
@@ -173,8 +175,10 @@ class OneHost:
 
     def _write_environment(self) -> None:
         """``env.sh``, and an ``srun`` that knows the configuration: Snakemake's plugin drops SLURM_CONF before it calls srun."""
-        conf, srun = self.root / "slurm.conf", shutil.which("srun", path=os.environ["PATH"])
-        wrapper = self.root / "bin/srun"
+        wrapper, conf = self.root / "bin/srun", self.root / "slurm.conf"
+        srun = shutil.which(
+            "srun", path=f"/usr/bin:/usr/local/bin:{os.environ['PATH']}"
+        )  # not another of these wrappers
         wrapper.write_text(f'#!/bin/sh\nSLURM_CONF="{conf}" exec {srun} "$@"\n')
         wrapper.chmod(0o755)
         (self.root / "env.sh").write_text(f'export SLURM_CONF="{conf}" PATH="{self.root}/bin:$PATH"\n')
@@ -201,7 +205,7 @@ class OneHost:
             logs = "\n".join(f"{p.name}: {p.read_text()[-500:]}" for p in sorted((self.root / "log").iterdir()))
             raise RuntimeError(f"the nodes do not come up within {PATIENCE:.0f} s:\n{logs}")
 
-    def _wait(self, ready, seconds: float) -> bool:
+    def _wait(self, ready: Callable[[], bool], seconds: float) -> bool:
         deadline = time.monotonic() + seconds
         while time.monotonic() < deadline:
             if ready():

@@ -100,6 +100,8 @@ class OnCluster:
                 for job in self.jobs():
                     if any(_stopped(pid) for pid in processes_of(job["JobId"])):
                         return job
+            if self.started[-1].poll() is not None:
+                break
             time.sleep(0.2)
         raise TimeoutError(f"no training got as far as two states:\n{self.said()}")
 
