@@ -94,16 +94,23 @@ class OnCluster:
 
     def held(self) -> dict[str, str]:
         """Wait until the training hangs; the Slurm job that it runs in."""
+        self.wait(lambda: not (self.root / "hold").exists())
+        found: list[dict[str, str]] = []
+
+        def hanging() -> bool:
+            found[:] = [job for job in self.jobs() if any(_stopped(pid) for pid in processes_of(job["JobId"]))]
+            return bool(found)
+
+        self.wait(hanging)
+        return found[0]
+
+    def wait(self, ready: Callable[[], bool]) -> None:
+        """Wait until ``ready``, as long as Snakemake lives."""
         deadline = time.monotonic() + PATIENCE
-        while time.monotonic() < deadline:
-            if not (self.root / "hold").exists():
-                for job in self.jobs():
-                    if any(_stopped(pid) for pid in processes_of(job["JobId"])):
-                        return job
-            if self.started[-1].poll() is not None:
-                break
+        while not ready():
+            if time.monotonic() > deadline or self.started[-1].poll() is not None:
+                raise TimeoutError(f"waited in vain:\n{self.said()}")
             time.sleep(0.2)
-        raise TimeoutError(f"no training got as far as two states:\n{self.said()}")
 
     def written(self, path: str) -> int:
         """How many times a featdiff command has put the file ``path`` in its place."""
@@ -129,7 +136,7 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[OneHost]:
     """A one-host Slurm with a GPU node for each story, so that none touches another's."""
     cluster = OneHost(tmp_path_factory.mktemp("slurm"))
     try:
-        cluster.start(cpu=2, gpu=8, node_timeout=4)
+        cluster.start(cpu=2, gpu=9, node_timeout=4)
     except Missing as why:
         pytest.skip(str(why))
     yield cluster

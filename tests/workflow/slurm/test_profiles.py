@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 import yaml
 
+from featdiff.locks import FOLDER, RUNS, Lock
+
 ROOT = Path(__file__).resolve().parents[3]
 CLUSTERS = {"slurm": "slurm_partition", "generic": "partition"}
 
@@ -40,14 +42,13 @@ def test_rules_that_share_a_slurm_job_take_turns_as_they_really_do():
     assert rows["set-resource-scopes"] == {"turn": "local"}
 
 
-def test_leftovers_touch_nothing_while_a_snakemake_works_in_the_folder(tmp_path):
-    with subprocess.Popen(["snakemake", "60"], executable="/bin/sleep", cwd=tmp_path) as working:
-        try:
-            done = command("workflow.leftovers", cwd=tmp_path)
-        finally:
-            working.kill()
+def test_leftovers_touch_nothing_while_a_run_is_alive_in_the_folder(tmp_path):
+    run = Lock(tmp_path / FOLDER / RUNS)
+    assert run.take(shared=True)
+    done = command("workflow.leftovers", cwd=tmp_path)
+    run.release()
     assert done.returncode == 2
-    assert f"process {working.pid}" in done.stderr
+    assert "a run is alive" in done.stderr
 
 
 def test_one_host_says_what_to_install_where_slurm_is_missing(tmp_path):

@@ -18,6 +18,7 @@ import pytest
 import yaml
 
 from featdiff.training import checkpoint
+from workflow.onehost import processes_of
 
 pytestmark = pytest.mark.slow
 TARGET = "results/models/guided/checkpoint.safetensors"
@@ -65,7 +66,20 @@ def preempted(run):
 
 
 def coordinator_killed(run):
-    """Snakemake itself is killed; what it left is cleared away, and it is started again."""
+    """Snakemake itself is killed and simply started again, while its job is still there."""
+    run.hold_training()
+    snakemake = run.start("--", TARGET)
+    job = run.held()["JobId"]
+    kill(snakemake)
+    snakemake = run.start("--", TARGET)
+    run.wait(lambda: "waiting for its end" in (run.root / LOG).read_text())
+    for process in processes_of(job):
+        os.kill(process, signal.SIGCONT)
+    run.finish(snakemake)
+
+
+def leftovers_cancelled(run):
+    """Snakemake itself is killed; what it left is cancelled, and it is started again."""
     run.hold_training()
     snakemake = run.start("--", TARGET)
     run.held()
@@ -91,7 +105,16 @@ def two_nodes(run):
     run.finish(run.start("--", TARGET))
 
 
-STORIES = (out_of_time, node_lost, cancelled, preempted, coordinator_killed, cancelled_generic, two_nodes)
+STORIES = (
+    out_of_time,
+    node_lost,
+    cancelled,
+    preempted,
+    coordinator_killed,
+    leftovers_cancelled,
+    cancelled_generic,
+    two_nodes,
+)
 
 
 def kill(process):
@@ -197,8 +220,15 @@ def test_a_preempted_training_waits_and_resumes(told, trained):
     assert_one_right_checkpoint(run, trained)
 
 
-def test_a_killed_coordinator_is_started_again_and_its_training_resumes(told, trained):
+def test_a_second_copy_of_a_lost_job_waits_for_the_first_and_trains_nothing(told, trained):
     run = told(coordinator_killed)
+    assert states(run) == [("COMPLETED", 0), ("COMPLETED", 0)]
+    assert (run.root / TARGET).read_bytes() == (trained.root / TARGET).read_bytes()
+    assert run.written(TARGET) == 1
+
+
+def test_after_a_killed_coordinator_its_jobs_are_cancelled_and_training_resumes(told, trained):
+    run = told(leftovers_cancelled)
     assert states(run) == [("CANCELLED", 0), ("COMPLETED", 0)]
     assert_one_right_checkpoint(run, trained)
 
