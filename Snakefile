@@ -62,3 +62,4 @@ rule all:
     default_target: True
     input:
         project.kept(),
+        rules.collect.output,

@@ -202,6 +202,7 @@ class Project:
             *map(self.dataset, self.datasets),
             *map(self.checkpoint, self.models),
             *(path for model in self.models for path in self.centroids_of(model)),
+            *sorted({path for sampling in self.samplings for path in self.levels_of(sampling)}),
             *map(self.samples, self.samplings),
             *(self.features("data", name) for name in self.datasets),
             *(self.features("samples", name) for name in self.samplings),

@@ -100,7 +100,8 @@ def test_a_result_made_from_something_else_than_what_lies_there_is_not_recorded(
     before = lock_of(project)
     done = project.run("featdiff", "ledger", "record", ok=False)
     assert done.returncode == 2
-    assert "not recorded, prepare-textures: photographs/brick/brick.png: not what the job read" in done.stdout
+    assert "not recorded, prepare-textures: " in done.stdout
+    assert "photographs/brick/brick.png: not what the job read" in done.stdout
     assert "not recorded, embed-samples-mixture" in done.stdout
     after = lock_of(project)
     assert all(
@@ -150,7 +151,7 @@ def test_history_tells_the_versions_apart_and_an_older_one_can_be_brought_back(s
 
 
 def test_dvc_shows_what_differs_between_two_versions(second, tmp_path):
-    metrics = json.loads(second.run("dvc", "metrics", "diff", "HEAD~1", "--json").stdout)["diff"]
+    metrics = json.loads(second.run("dvc", "metrics", "diff", "HEAD~1", "--json").stdout)
     changed = metrics["results/metrics.json"]
     assert "quality.mixture.all.frechet" in changed
     assert not [name for name in changed if name.startswith("quality.guided.")]
