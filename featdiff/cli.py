@@ -256,6 +256,7 @@ def report(
     graph: Annotated[Path | None, typer.Option(help="The rule graph: JSON with rules and edges.")] = None,
     study: Annotated[Path | None, typer.Option("--mixture", help="The folder that 'featdiff mixture' wrote.")] = None,
     bridge: Bridge = None,
+    levels: Annotated[list[str] | None, typer.Option(help="CORRUPTION=FILE, once for each corruption.")] = None,
 ) -> None:
     """Write the report: one page with pictures, curves, tables and what made them. --settings are all settings."""
     from featdiff.reporting import mixture as guidance_study
@@ -280,6 +281,7 @@ def report(
         scatter=scatter_table,
         distances=distances_table,
         rules=graph,
+        levels={name: Path(file) for name, _, file in (entry.partition("=") for entry in levels or [])},
         out=out,
         sections=sections,
     )

@@ -132,6 +132,12 @@ class Project:
         row = self.params.models[self.params.samplings[sampling].model]
         return [self.path("levels", row.dataset, f"{row.corruption}.npz")] if row.corruption else []
 
+    def levels(self) -> dict[str, str]:
+        """The levels of each corruption on the report's data set, by the corruption's name."""
+        dataset = self.params.models[self.params.samplings[self.params.report.guided].model].dataset
+        rows = [m for m in self.params.models.values() if m.corruption and m.dataset == dataset]
+        return {str(m.corruption): self.path("levels", dataset, f"{m.corruption}.npz") for m in rows}
+
     def shards_of(self, sampling: str) -> list[str]:
         """The parts a set of samples is drawn in."""
         shards = range(self.params.samplings[sampling].shards)

@@ -1,7 +1,7 @@
 """The report: one HTML file that opens offline, with pictures, curves, tables, settings and what made them."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -25,6 +25,7 @@ from featdiff.reporting import (
     grids,
     isometry,
     provenance,
+    soft,
     tables,
     targets,
     templates,
@@ -41,11 +42,12 @@ TABLES = {
 
 @dataclass(frozen=True)
 class Section:
-    """A further part of the page, made elsewhere: its anchor, its heading and its body, which must be safe HTML."""
+    """A further part of the page, made elsewhere: anchor, heading, body, which must be safe HTML, and figures."""
 
     name: str
     title: str
-    body: Markup
+    body: Markup = field(default_factory=Markup)
+    figures: Sequence[Figure] = ()
 
 
 @dataclass(frozen=True)
@@ -79,6 +81,7 @@ def write_report(
     distances: Path,
     out: Path,
     rules: Path | None = None,
+    levels: Mapping[str, Path] | None = None,
     sections: Sequence[Section] = (),
 ) -> None:
     """Write the page; ``samples`` has the archives of ``settings.report.guided`` and ``.baseline`` by these names."""
@@ -105,6 +108,10 @@ def write_report(
         made=made | {f"samples {name}": images.made for name, images in drawn.items()},
         digests={name: artifacts.sha256_file(path) for name, path in files.items()},
     )
+    if levels:
+        frechet = distance_name(settings.evaluation.extractor)
+        shown = soft.figures(settings, levels, inputs.quality, frechet)
+        sections = (*sections, Section(soft.ANCHOR, "Soft diffusion", figures=shown))
     artifacts.write_text(out, render(settings, inputs, sections))
 
 

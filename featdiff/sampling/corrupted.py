@@ -23,6 +23,7 @@ from featdiff.training.checkpoint import Checkpoint
 from featdiff.training.devices import to_images
 
 BATCH = 256
+BY_HAND = ("linear", "cosine", "logarithmic")
 
 
 @dataclass(frozen=True)
@@ -53,7 +54,7 @@ class Start:
 
 @dataclass(frozen=True)
 class Corrupted:
-    """The artifact: candidates and their distances, the chosen levels, the start."""
+    """The artifact: candidates and their distances, the chosen levels, the start; beside them what the report shows."""
 
     candidates: Tensor  # (n,), rising
     distances: Tensor  # (n, n)
@@ -78,12 +79,18 @@ def extract(spec: LevelsSpec, data: Path, out: Path) -> None:
     distances = measured(spec, process, _some(training.images, spec.levels.images, spec.levels.seed), candidates)
     chosen = level_selection.choose(distances, candidates, spec.levels.nodes, eps=spec.levels.eps)
     start = fit_start(spec, process, training)
+    grids = {"chosen": chosen.levels.flip(0)} | {s: levels.spaced(process, len(chosen.levels), s) for s in BY_HAND}
+    rising = torch.stack(list(grids.values())).flip(1)  # (spacings, nodes)
+    nearest = (rising[..., None] - candidates).abs().argmin(-1)
     arrays = {
         "candidates": candidates.numpy(),
         "distances": distances.float().numpy(),
         "chosen": chosen.levels.numpy(),
-        "eps": np.float64(chosen.eps),
-        "length": np.float64(chosen.length),
+        "eps": np.array([chosen.eps]),
+        "length": np.array([chosen.length]),
+        "spacings": np.array(list(grids), dtype=np.str_),
+        "strengths": process.strength(rising).numpy(),
+        "hops": distances[nearest[:, :-1], nearest[:, 1:]].numpy(),
         **{f"start_{name}": tensor.float().numpy() for name, tensor in vars(start).items()},
     }
     artifacts.write_arrays(out, {name: np.asarray(array) for name, array in arrays.items()}, made)
@@ -134,7 +141,7 @@ def read_for(path: Path | str, trained: Checkpoint) -> Corrupted:
         raise UserError(
             f"{path}: these levels are of another corruption or data set than the checkpoint's; make them again"
         )
-    tensors = {name: torch.from_numpy(array) for name, array in arrays.items()}
+    tensors = {name: torch.from_numpy(array) for name, array in arrays.items() if name != "spacings"}
     start = Start(**{name.removeprefix("start_"): t for name, t in tensors.items() if name.startswith("start_")})
     table = (tensors["candidates"], tensors["distances"], tensors["chosen"])
     return Corrupted(*table, start=start, spec=spec, data=made.inputs["dataset"])

@@ -12,6 +12,7 @@ rule report:
         samples=[project.samples(name) for name in (project.params.report.guided, project.params.report.baseline)],
         centroids=project.guide_of(project.params.report.guided),
         mixture=project.reported_study(),
+        levels=project.levels().values(),
         graph="workflow/rulegraph.json",
         code=sources("report", "report.smk"),
     output:
@@ -30,11 +31,12 @@ rule report:
         bridge=options(
             "bridge", [project.path("mixture/bridge")] if project.reported_study() and project.bridge() else []
         ),
+        levels=options("levels", map("=".join, project.levels().items())),
     message:
         "Writing the report"
     shell:
         "featdiff report --settings {params.settings:q} --metrics {input.metrics} --quality {input.quality}"
         " --denoising-table {input.denoising} --scatter-table {input.scatter} --distances-table {input.distances}"
         " --data {input.data}"
-        " --centroids {input.centroids} --graph {input.graph} {params.mixture} {params.bridge}"
+        " --centroids {input.centroids} --graph {input.graph} {params.mixture} {params.bridge} {params.levels}"
         " --out {output.report} {input.samples} > {log} 2>&1"
