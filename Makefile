@@ -8,6 +8,7 @@ VENV    := .venv
 BIN     := $(VENV)/bin
 PROFILE := local
 CORES   :=
+TESTERS := 2
 
 SNAKEMAKE = $(BIN)/snakemake --workflow-profile workflow/profiles/$(PROFILE) $(if $(CORES),--cores $(CORES))
 PIP       = $(BIN)/python -m pip --disable-pip-version-check
@@ -23,7 +24,7 @@ tiny: $(VENV)/.run
 	@echo "The report is $(CURDIR)/results/tiny/report.html"
 
 test: $(VENV)/.dev
-	@$(BIN)/pytest
+	@$(BIN)/pytest --numprocesses $(TESTERS) --dist loadgroup --no-loadscope-reorder
 
 lint: $(VENV)/.dev
 	@$(BIN)/ruff check .

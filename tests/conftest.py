@@ -13,7 +13,28 @@ from featdiff.params import Network, Training, TrainSpec
 
 torch.set_num_threads(1)
 
+FIRST = ("workflow", "faults", "training")  # the folders that take longest
+
 CLASSES = ("flat", "stripes")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave out the exhaustive tests, whatever else is chosen by ``-m``, unless they are asked for.
+
+    One worker of pytest-xdist runs a folder, whose tests share what is slow to make; the longest folders start first.
+    """
+    if "exhaustive" not in config.option.markexpr:
+        left_out = [item for item in items if item.get_closest_marker("exhaustive")]
+        items[:] = [item for item in items if not item.get_closest_marker("exhaustive")]
+        config.hook.pytest_deselected(items=left_out)
+    items.sort(key=lambda item: FIRST.index(_folder(item)) if _folder(item) in FIRST else len(FIRST))
+    if config.pluginmanager.hasplugin("xdist"):
+        for item in items:
+            item.add_marker(pytest.mark.xdist_group(_folder(item)))
+
+
+def _folder(item: pytest.Item) -> str:
+    return item.path.relative_to(Path(__file__).parent).parts[0]
 
 
 def stripes_and_flats(count: int, size: int, seed: int) -> np.ndarray:
@@ -22,14 +43,6 @@ def stripes_and_flats(count: int, size: int, seed: int) -> np.ndarray:
     base = rng.uniform(90, 160, (2 * count, 1, 1, 1)) + rng.normal(0, 6, (2 * count, size, size, 1))
     base[count:] += 50 * np.where(np.arange(size) // 2 % 2, 1, -1)[None, None, :, None]
     return base.clip(0, 255).astype(np.uint8)
-
-
-def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Leave out the exhaustive tests, whatever else is chosen by ``-m``, unless they are asked for."""
-    if "exhaustive" not in config.option.markexpr:
-        left_out = [item for item in items if item.get_closest_marker("exhaustive")]
-        items[:] = [item for item in items if not item.get_closest_marker("exhaustive")]
-        config.hook.pytest_deselected(items=left_out)
 
 
 @pytest.fixture(scope="session")
