@@ -1,7 +1,7 @@
 """What the workflow costs beside the work: runs with nothing to do, and the share of a whole run.
 
     python benchmarks/orchestration.py no-op [--jobs 10 100 1000] [--repeats 5] [--out docs/tables]
-    python benchmarks/orchestration.py share [--results results] [--log .snakemake/log/NEWEST.log]
+    python benchmarks/orchestration.py share [--results results] [--log .snakemake/log/NEWEST.log] [--wall SECONDS]
 
 **no-op** writes a project with so many jobs (samplings as rows of an overlay), puts an empty file at each output, lets
 Snakemake take them as made (``--touch``), and times runs that find nothing to do. Beside it a bare workflow of as many jobs
@@ -9,8 +9,9 @@ in the same shape: five rules, one input and one output a job, no code, settings
 is the ratio of the medians, of processor time (user and system), which does not hang on who else uses the machine.
 
 **share** reads a finished run. Each job's benchmark file says how long it took, and its time of change when it ended; the
-union of these intervals is the time in which at least one job ran. Wall time is what Snakemake writes at the end of its log. The
-share of orchestration is ``1 - union / wall``: start, building the graph, scheduling, and the end.
+union of these intervals is the time in which at least one job ran. Wall time is what ``--wall`` says (``time make run``), else what
+Snakemake writes at the end of its log, without its own start. The share of orchestration is ``1 - union / wall``: start,
+building the graph, scheduling, and the end.
 """
 
 import argparse
@@ -200,11 +201,11 @@ def nothing_to_do(folder: Path, *arguments: str) -> Run:
     return run
 
 
-def share(results: Path, log: Path) -> dict[str, float]:
+def share(results: Path, log: Path, outer: float | None = None) -> dict[str, float]:
     """Orchestration's share of a finished run, with what it is computed from, in seconds."""
     text = log.read_text()
     hours, minutes, seconds = re.findall(r"Elapsed time: (\d+):(\d+):([\d.]+)", text)[-1]
-    wall = int(hours) * 3600 + int(minutes) * 60 + float(seconds)
+    wall = outer or int(hours) * 3600 + int(minutes) * 60 + float(seconds)
     ends = {path: path.stat().st_mtime for path in (results / "benchmarks").rglob("*.tsv")}
     intervals = sorted((end - float(p.read_text().splitlines()[1].split("\t")[0]), end) for p, end in ends.items())
     last = max(end for _, end in intervals)
@@ -245,10 +246,11 @@ def main() -> None:
     whole = commands.add_parser("share")
     whole.add_argument("--results", type=Path, default=Path("results"))
     whole.add_argument("--log", type=Path)
+    whole.add_argument("--wall", type=float, help="seconds of the whole command, by the clock")
     arguments = parser.parse_args()
     if arguments.command == "share":
         logs = sorted(Path(".snakemake/log").glob("*.log"))
-        print(json.dumps(share(arguments.results, arguments.log or logs[-1]), indent=2))
+        print(json.dumps(share(arguments.results, arguments.log or logs[-1], arguments.wall), indent=2))
         return
     rows = []
     for jobs in arguments.jobs:

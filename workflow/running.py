@@ -5,10 +5,12 @@ for ``--unlock``. Here each run holds locks of the operating system (:mod:`featd
 that finds no other alive removes Snakemake's files; one that finds its results folder in use says so and stops.
 """
 
+import os
 import re
 import shutil
 import socket
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -62,7 +64,8 @@ def hold(results: str, workflow: Any) -> None:
         _held.append(own)
         _held.append(_unlock(Lock(FOLDER / RUNS)))
     except Unsupported:
-        return  # Snakemake's own lock is all there is
+        pass  # Snakemake's own lock is all there is
+    _mend_times(Path(results))
 
 
 def _unlock(everybody: Lock) -> Lock:
@@ -78,3 +81,16 @@ def _unlock(everybody: Lock) -> Lock:
             everybody.sign()
     everybody.wait(shared=True)
     return everybody
+
+
+def _mend_times(results: Path) -> None:
+    """Give results whose times lie in the future, as after a clock that went backwards, the time of now.
+
+    Snakemake would fail each job that reads one: its output would be older than its input. Contents decide what is stale.
+    """
+    now = time.time()
+    ahead = [path for path in results.rglob("*") if path.is_file() and path.stat().st_mtime > now]
+    for path in ahead:
+        os.utime(path, (now, now))
+    if ahead:
+        print(f"{len(ahead)} results have times in the future, as {ahead[0]}: set to now.", file=sys.stderr)
