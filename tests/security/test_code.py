@@ -21,7 +21,7 @@ ATTRIBUTES = {
     "os.system", "os.popen", "pd.read_pickle", "torch.hub", "yaml.load", "yaml.full_load", "yaml.unsafe_load", "yaml.Loader",
     "yaml.UnsafeLoader", "torch.save", "np.save", "np.savez", "numpy.load",
 }  # fmt: skip
-METHODS = {"extractall", "extract", "to_pickle"}
+METHODS = {"extractall", "to_pickle"}
 NEEDED = {  # calls that are safe with this keyword alone
     "torch.load": ("weights_only", True),
     "np.load": ("allow_pickle", False),
@@ -118,8 +118,8 @@ def test_every_command_quotes_what_a_user_may_write():
 
 def made_safely(text: str, name: str) -> bool:
     """Whether a rule file makes the param ``name`` of quoted options or a constant alone, wherever it does."""
-    params = "".join(re.findall(r"^    params:\n(?:        .*\n)+", text, re.MULTILINE))
-    made = re.findall(rf"^        {name}=(.*?)(?=\n {{4,8}}\w|\n\Z)", params, re.MULTILINE | re.DOTALL)
+    params = "".join(re.findall(r"^ +params:\n(?: {8,}.*\n)+", text, re.MULTILINE))
+    made = re.findall(rf"^ {{8,12}}{name}=(.*?)(?=\n {{4,12}}\w|\n\Z)", params, re.MULTILINE | re.DOTALL)
     constant = re.compile(r'"[^"{}]*",')
     return bool(made) and all("options(" in one or constant.fullmatch(one) for one in made)
 
