@@ -38,6 +38,7 @@ MEASURES = {
     "copied_share": Measure(
         "Copied share", "real", 3, "share nearer to a training image than 5% of test images are; 0.05 is expected"
     ),
+    "network_evaluations": Measure("Cost", "low", 0, "network evaluations an image"),
 }
 SCALES = {"kid": 1000.0}
 ARROWS = {"low": "↓", "high": "↑", "real": "≈"}
