@@ -2,6 +2,7 @@
 
 samples.png         real test patches beside guided samples, by class       after: make run
 training-time.png   accuracy, distance and recall by images seen            after: the command in docs/results.md
+guidance.png        accuracy against diversity, and tables/guidance.csv     after: the command in docs/guidance.md
 """
 
 import json
@@ -14,6 +15,7 @@ import yaml
 
 from featdiff import params
 from featdiff.data import archive
+from featdiff.reporting import frontier
 from featdiff.reporting.grids import spread_out
 
 RESULTS, HERE = Path("results"), Path(__file__).parent
@@ -51,7 +53,7 @@ def samples(settings: params.Params) -> None:
 def training_time(settings: params.Params) -> None:
     """Accuracy, distance and recall of each class against the images seen in training; dashes are real test images."""
     guided = settings.samplings[settings.report.guided].model
-    overlay = yaml.safe_load(Path("workflow/presets/partners.yaml").read_text())
+    overlay = _overlay("partners")
     trained = {"guided": settings.trainings[settings.models[guided].training].images}
     trained |= {f"guided-{name}": overlay["trainings"][name]["images"] for name in ("quarter", "half")}
     table = pd.concat(_rows(name).assign(images=images) for name, images in trained.items())
@@ -72,6 +74,45 @@ def training_time(settings: params.Params) -> None:
     figure.savefig(HERE / "training-time.png", dpi=160, metadata={"Software": None})
 
 
+def guidance(settings: params.Params) -> None:
+    """Class accuracy against recall and Vendi score, a curve for each kind of guidance; their numbers as a table."""
+    rows = settings.samplings | {name: _sampling(row) for name, row in _overlay("guidance")["samplings"].items()}
+    rows = {name: row for name, row in rows.items() if _evaluation(name).exists()}
+    names = [*rows, "real-" + settings.models[settings.samplings[settings.report.guided].model].dataset]
+    quality = pd.concat(_rows(name).assign(samples=name) for name in names)
+    table = frontier.frontier(quality, frontier.families(rows))
+    table.to_csv(HERE / "tables/guidance.csv", index=False, lineterminator="\n", float_format="%.4f")
+    real = frontier.real_images(quality, names[-1]).set_index("measure")
+    figure, axes = plt.subplots(1, 2, figsize=(9, 4.6), layout="constrained", sharey=True)
+    for axis, (measure, title) in zip(axes, frontier.DIVERSITY.items(), strict=True):
+        for family, its in table.groupby("family", sort=False):
+            wide = its.pivot(index="strength", columns="measure", values=["value", "spread"])
+            x, y = (wide["value"][m] for m in (measure, frontier.CONFIDENCE))
+            lone = len(wide) == 1
+            style = {"marker": "*" if lone else "o", "linestyle": "none" if lone else "-", "label": family}
+            drawn = axis.errorbar(
+                x, y, xerr=wide["spread"][measure], elinewidth=0.6, markersize=8 if lone else 5, **style
+            )
+            for strength in wide.index:
+                place = (x[strength], y[strength])
+                axis.annotate(
+                    f"{strength:g}", place, (4, 4), textcoords="offset points", fontsize=8, color=drawn[0].get_color()
+                )
+        axis.plot(real["value"][measure], real["value"][frontier.CONFIDENCE], "ks", label="real test images")
+        axis.set(xlabel=title)
+    axes[0].set(ylabel="taken for their class", ylim=(0.85, 1.01))
+    figure.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=2, frameon=False, fontsize=9)
+    figure.savefig(HERE / "guidance.png", dpi=160, metadata={"Software": None})
+
+
+def _overlay(name: str) -> dict:
+    return yaml.safe_load(Path(f"workflow/presets/{name}.yaml").read_text())
+
+
+def _sampling(row: dict) -> params.Sampling:
+    return params.parse(params.Sampling, row, "workflow/presets/guidance.yaml")
+
+
 def _evaluation(name: str) -> Path:
     return RESULTS / f"evaluation/{name}.json"
 
@@ -85,3 +126,5 @@ if __name__ == "__main__":
     samples(found)
     if _evaluation("guided-half").exists():
         training_time(found)
+    if _evaluation("label-1").exists():
+        guidance(found)

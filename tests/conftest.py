@@ -18,6 +18,7 @@ FIRST = ("workflow", "faults", "training")  # the folders that take longest
 CLASSES = ("flat", "stripes")
 
 
+@pytest.hookimpl(tryfirst=True)  # before pytest-xdist reads the groups
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Leave out the exhaustive tests, whatever else is chosen by ``-m``, unless they are asked for.
 
