@@ -24,7 +24,7 @@ tiny: $(VENV)/.run
 	@echo "The report is $(CURDIR)/results/tiny/report.html"
 
 test: $(VENV)/.dev
-	@$(BIN)/pytest --numprocesses $(TESTERS) --dist loadgroup --no-loadscope-reorder
+	@$(BIN)/pytest --numprocesses $(TESTERS) --no-loadscope-reorder
 
 lint: $(VENV)/.dev
 	@$(BIN)/ruff check .

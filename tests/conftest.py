@@ -1,6 +1,7 @@
 """A small data set and a small training, made once for all tests that need a trained model."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -18,24 +19,30 @@ FIRST = ("workflow", "faults", "training")  # the folders that take longest
 CLASSES = ("flat", "stripes")
 
 
-@pytest.hookimpl(tryfirst=True)  # before pytest-xdist reads the groups
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Leave out the exhaustive tests, whatever else is chosen by ``-m``, unless they are asked for.
-
-    One worker of pytest-xdist runs a folder, whose tests share what is slow to make; the longest folders start first.
-    """
+    """Leave out the exhaustive tests, whatever else is chosen by ``-m``, unless they are asked for; long folders first."""
     if "exhaustive" not in config.option.markexpr:
         left_out = [item for item in items if item.get_closest_marker("exhaustive")]
         items[:] = [item for item in items if not item.get_closest_marker("exhaustive")]
         config.hook.pytest_deselected(items=left_out)
-    items.sort(key=lambda item: FIRST.index(_folder(item)) if _folder(item) in FIRST else len(FIRST))
-    if config.pluginmanager.hasplugin("xdist"):
-        for item in items:
-            item.add_marker(pytest.mark.xdist_group(_folder(item)))
+    items.sort(key=lambda item: FIRST.index(folder(item.nodeid)) if folder(item.nodeid) in FIRST else len(FIRST))
 
 
-def _folder(item: pytest.Item) -> str:
-    return item.path.relative_to(Path(__file__).parent).parts[0]
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """With several workers (``--numprocesses``) a folder is one worker's, because its tests share what is slow to make."""
+    from xdist.scheduler import LoadScopeScheduling
+
+    class Folders(LoadScopeScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            return folder(nodeid)
+
+    return Folders(config, log)
+
+
+def folder(nodeid: str) -> str:
+    """The folder below tests/ that a test lies in."""
+    return nodeid.split("/")[1]
 
 
 def stripes_and_flats(count: int, size: int, seed: int) -> np.ndarray:
