@@ -138,6 +138,8 @@ def train(spec: TrainSpec, data: Path, out: Path, *, state: Path) -> None:
     convert_conv2d_weight_memory_format(denoiser, torch.channels_last)
     average = {name: tensor.detach().clone() for name, tensor in denoiser.state_dict().items()}
     run = Run(denoiser, average, _optimizer(denoiser, spec.training), resume.folder(state, made))
+    if accelerator.is_main_process:
+        artifacts.remove_leftovers(run.keep / resume.FILE)
     run.load(_from_first(accelerator, lambda: resume.read_state(run.keep, run.denoiser)))
     objective, run.optimizer = accelerator.prepare(Objective(denoiser, spec), run.optimizer)
     run.average = {name: tensor.to(accelerator.device) for name, tensor in average.items()}

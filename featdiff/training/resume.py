@@ -57,7 +57,6 @@ def save_state(
 
 def read_state(path: Path, model: nn.Module | None = None) -> State | None:
     """The state in ``path``, of ``model`` if one is given; None when there is no whole one, so that training starts afresh."""
-    artifacts.remove_leftovers(path / FILE)
     try:
         with safe_open(path / FILE, "pt") as stream:
             note = json.loads(stream.metadata()["state"])

@@ -35,11 +35,11 @@ def wait_for(what: Any) -> None:
 
 
 def wait_for_lock(project: Any, run: subprocess.Popen[str]) -> None:
-    """Wait until a run has Snakemake's lock: it builds the graph before that."""
+    """Wait until a run has written down in Snakemake's lock what it makes: it builds the graph before that."""
 
     def locked() -> bool:
         assert run.poll() is None, run.communicate()[0]
-        return bool(list((project.root / ".snakemake/locks").glob("*.lock")))
+        return any(file.stat().st_size for file in (project.root / ".snakemake/locks").glob("*.output.lock"))
 
     wait_for(locked)
 
@@ -56,7 +56,7 @@ def stop(run: subprocess.Popen[str]) -> None:
 )
 def test_a_second_run_in_the_same_folder_stops_and_the_first_goes_on(undisturbed, results_of, tmp_path):
     project = undisturbed.copy(tmp_path / "clone")
-    (project.root / "results/report.html").unlink()
+    (project.root / "results/models/guided/checkpoint.safetensors").unlink()  # longer than the second waits
     first = background(project)
     try:
         wait_for_lock(project, first)

@@ -39,7 +39,7 @@ def test_a_profile_is_a_name_or_a_path(tmp_path):
     (tmp_path / "config.yaml").write_text("cores: 1\n")
     assert profile_path("gpu") == Path("workflow/profiles/gpu")
     assert profile_path(str(tmp_path)) == tmp_path
-    with pytest.raises(UserError, match=r"no such profile \(there are gpu, .*local.*slurm, tiny\)"):
+    with pytest.raises(UserError, match=r"no such profile \(there are generic, gpu, local, slurm, tiny\)"):
         profile_path("cloud")
 
 
