@@ -17,6 +17,7 @@ from featdiff.mixture.gaussian import GaussianMixture
 from featdiff.mixture.processes import Process, VarianceExploding
 
 CACHED_LEVELS = 20_000
+FEW_LEVELS = 8  # in one call: below, preparing each level costs less than a matrix for each row
 
 
 class MixtureDenoiser:
@@ -71,9 +72,9 @@ class MixtureDenoiser:
         return clean
 
     def _each_its_level(self, x: Tensor, t: Tensor) -> Tensor:
-        """As :class:`Affine`, for rows of many levels: batched over the distinct ones."""
+        """As :class:`Affine`, for rows of several levels: level by level if they are few, else all rows at once."""
         levels, which = t.unique(return_inverse=True)
-        if len(levels) * 4 <= len(t):
+        if len(levels) <= FEW_LEVELS:
             clean = torch.empty_like(x)
             for i, level in enumerate(levels.tolist()):
                 clean[which == i] = self.level(level).clean(x[which == i].T).T
