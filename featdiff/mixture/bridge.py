@@ -25,7 +25,7 @@ from featdiff.data import archive
 from featdiff.diffusion import guidance
 from featdiff.diffusion.denoiser import Denoiser
 from featdiff.features import centroids
-from featdiff.mixture import BRIDGE_TABLES
+from featdiff.mixture import BRIDGE_TABLES, folder
 from featdiff.mixture.denoiser import MixtureDenoiser
 from featdiff.mixture.entropy import mean
 from featdiff.mixture.gaussian import GaussianMixture
@@ -63,11 +63,11 @@ def run_bridge(settings: Bridge, out: Path | str, *, state: Path | str, threads:
         trained = _train(settings, law, Path(state), threads)
         tables = {"denoising": denoising(law, trained, settings)}
         tables["components"], pictures = components(law, trained, settings, threads=threads)
-    artifacts.write_arrays(out / "pictures.npz", pictures, artifacts.manifest("bridge pictures", settings))
-    for name in BRIDGE_TABLES:
-        text = pd.DataFrame(tables[name]).to_csv(index=False, lineterminator="\n", float_format="%.6g")
-        artifacts.write_text(out / f"{name}.csv", text)
-    artifacts.write_json(out / "bridge.json", summary(tables), artifacts.manifest("bridge", settings))
+    texts = {
+        name: pd.DataFrame(tables[name]).to_csv(index=False, lineterminator="\n", float_format="%.6g")
+        for name in BRIDGE_TABLES
+    }
+    folder.write(out, "bridge", "bridge", settings, summary=summary(tables), arrays=pictures, tables=texts)
 
 
 def image_mixture(settings: Bridge) -> GaussianMixture:

@@ -8,9 +8,8 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from featdiff import artifacts
 from featdiff.errors import UserError
-from featdiff.mixture import TABLES
+from featdiff.mixture import TABLES, folder
 from featdiff.mixture.confidence import build, run_case
 from featdiff.mixture.convergence import run_convergence
 from featdiff.mixture.gaussian import GaussianMixture
@@ -40,12 +39,9 @@ def run_study(settings: MixtureStudy, out: Path | str, *, threads: int = 1) -> N
         _check(name, case)
     with one_thread_an_operation():
         study = compute(settings, threads=threads)
-    out = Path(out)
-    artifacts.write_arrays(out / "pictures.npz", study.arrays, artifacts.manifest("mixture pictures", settings))
-    for name, table in study.tables.items():
-        artifacts.write_text(out / f"{name}.csv", table.to_csv(index=False, lineterminator="\n"))
-    tables = {f"{name}.csv": out / f"{name}.csv" for name in study.tables}
-    artifacts.write_json(out / "study.json", summary(study.tables), artifacts.manifest("mixture", settings, tables))
+    tables = {name: table.to_csv(index=False, lineterminator="\n") for name, table in study.tables.items()}
+    found = summary(study.tables)
+    folder.write(Path(out), "study", "mixture", settings, summary=found, arrays=study.arrays, tables=tables)
 
 
 def compute(settings: MixtureStudy, *, threads: int = 1) -> Study:

@@ -12,10 +12,9 @@ import pandas as pd
 from markupsafe import Markup
 from matplotlib.axes import Axes
 
-from featdiff import artifacts
 from featdiff.artifacts import Manifest
-from featdiff.errors import UserError
 from featdiff.mixture import BRIDGE_TABLES
+from featdiff.mixture import folder as studies
 from featdiff.reporting.drawing import FAINT, GUIDED, INK, MIXTURE, Figure, Panel, log_axis, panel, picture
 from featdiff.reporting.tables import Cell, Group, Row, Table
 
@@ -49,21 +48,13 @@ class Bridge:
 
 def read(folder: Path | str) -> Bridge:
     """Read the folder of a bridge."""
-    folder = Path(folder)
-    _, made = artifacts.read_json(folder / "bridge.json", "bridge")
-    pictures, drawn = artifacts.read_arrays(folder / "pictures.npz", "bridge pictures")
-    if drawn.settings != made.settings:
-        raise UserError(
-            f"{folder}: bridge.json and pictures.npz are of different settings; run 'featdiff mixture-bridge' again"
-        )
-    try:
-        tables = {name: pd.read_csv(folder / f"{name}.csv", keep_default_na=False) for name in BRIDGE_TABLES}
-    except (FileNotFoundError, ValueError) as error:
-        raise UserError(f"{folder}: a table of the bridge is missing or damaged ({error}); run it again") from None
+    command = "featdiff mixture-bridge"
+    found = studies.read(folder, "bridge", "bridge", BRIDGE_TABLES, command=command, keep_default_na=False)
+    tables = found.tables
     components = tables["components"].astype({"component": str})
     for column in ("value", "exact", "spread"):
         components[column] = pd.to_numeric(components[column], errors="coerce")
-    return Bridge(tables["denoising"], components, pictures, made)
+    return Bridge(tables["denoising"], components, found.arrays, found.made)
 
 
 def parts(bridge: Bridge) -> list[Figure | Table | Markup]:

@@ -17,8 +17,8 @@ from matplotlib.axes import Axes
 
 from featdiff import artifacts
 from featdiff.artifacts import Manifest
-from featdiff.errors import UserError
 from featdiff.mixture import TABLES
+from featdiff.mixture import folder as studies
 from featdiff.reporting import bridge, templates
 from featdiff.reporting.drawing import FAINT, GUIDED, INK, LINES, MIXTURE, Figure, Panel, log_axis, panel
 from featdiff.reporting.tables import Cell, Group, Row, Table
@@ -44,19 +44,8 @@ class Study:
 
 def read(folder: Path | str) -> Study:
     """Read the folder of a study."""
-    folder = Path(folder)
-    summary, made = artifacts.read_json(folder / "study.json", "mixture")
-    arrays, drawn = artifacts.read_arrays(folder / "pictures.npz", "mixture pictures")
-    if drawn.settings != made.settings:
-        raise UserError(
-            f"{folder}: study.json and pictures.npz are of different settings; run 'featdiff mixture' again"
-        )
-    for name in TABLES:
-        path = folder / f"{name}.csv"
-        if artifacts.sha256_file(path) != made.inputs.get(path.name):
-            raise artifacts.damaged(path, "its content is not what study.json says")
-    tables = {name: pd.read_csv(folder / f"{name}.csv") for name in TABLES}
-    return Study(tables, arrays, summary, made)
+    found = studies.read(folder, "study", "mixture", TABLES, command="featdiff mixture")
+    return Study(found.tables, found.arrays, found.summary, found.made)
 
 
 def write_page(folder: Path | str, out: Path | str, *, figures: Path | str, network: Path | str | None = None) -> None:
