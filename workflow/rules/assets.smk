@@ -3,6 +3,7 @@
 
 wildcard_constraints:
     asset=one_of(project.assets),
+    packed="whl|zip",
 
 
 localrules:
@@ -13,11 +14,11 @@ rule asset:
     input:
         code=sources("fetch", "assets.smk"),
     output:
-        asset="assets/{asset}.whl",
+        asset="assets/{asset}.{packed}",
     log:
-        project.path("logs/asset/{asset}.log"),
+        project.path("logs/asset/{asset}-{packed}.log"),
     benchmark:
-        project.path("benchmarks/asset/{asset}.tsv")
+        project.path("benchmarks/asset/{asset}-{packed}.tsv")
     resources:
         mem_mb=by_attempt(1000),
         runtime=20,
