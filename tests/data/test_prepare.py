@@ -91,6 +91,14 @@ def test_known_and_new_classes_are_the_two_sides_of_one_split(tmp_path: Path) ->
     assert len(chosen) > 1
 
 
+def test_so_many_known_classes_and_no_more_take_part(tmp_path: Path) -> None:
+    sides = [packaged(tmp_path, {"new": 1, "known": 1, "take": take, "seed": 3}) for take in ("known", "new")]
+    assert [len(side) for side in sides] == [1, 1] and sides[0] != sides[1]
+    assert sides[0][0] in packaged(tmp_path, {"new": 1, "take": "known", "seed": 3})
+    with pytest.raises(UserError, match="asks for 1 new and 3 known ones, but the source has 3"):
+        packaged(tmp_path, {"new": 1, "known": 3, "take": "known"})
+
+
 def test_classes_are_chosen_by_name_and_impossible_choices_refused(tmp_path: Path) -> None:
     assert packaged(tmp_path, ["gravel", "brick"]) == ["brick", "gravel"]
     with pytest.raises(UserError, match=r"classes names \['sand'\], but the source has brick, grass, gravel"):

@@ -42,6 +42,29 @@ def test_the_animals_are_fetched_first_and_by_nobody_else(project):
     assert "asset" not in project.stale()
 
 
+def test_the_textures_are_fetched_first_and_new_classes_wait_for_a_network_that_never_saw_them(project):
+    planned = project.stale(
+        "--configfile", "params.yaml", "workflow/presets/ufoai.yaml", "--", "results/evaluation/ufoai-4.json"
+    )
+    assert planned["asset"] == planned["train"] == planned["examples"] == 1 and planned["prepare"] == 2
+    rows = preset("ufoai")["datasets"]
+    assert {name: row["classes"]["take"] for name, row in rows.items()} == {"ufoai": "known", "ufoai-new": "new"}
+    same = [{**row, "classes": {**row["classes"], "take": None}} for row in rows.values()]
+    assert same[0] == same[1]
+
+
+def test_every_sampler_is_measured_from_five_to_five_hundred_evaluations():
+    rows = preset("evaluations")["samplings"].values()
+    steps = {}
+    for row in rows:
+        sampler = row["sampler"]
+        if sampler["kind"] != "ascent":
+            cost = sampler["steps"] * 2 - 1 if sampler["kind"] == "heun" else sampler["steps"]
+            steps.setdefault(sampler["kind"], []).append(cost)
+    assert set(steps) == {"ddpm", "ddim", "heun", "dpm++2m"}
+    assert all(min(found) == 5 and max(found) in (499, 500) and 25 in found for found in steps.values())
+
+
 def test_the_published_blur_and_noise_are_the_settings_of_the_presets():
     celeba, cifar = (preset(name)["corruptions"] for name in ("celeba64", "cifar10"))
     assert celeba["celeba-blur"]["width"] == {"low": 0.01, "high": 23.0}
@@ -50,10 +73,19 @@ def test_the_published_blur_and_noise_are_the_settings_of_the_presets():
     assert preset("celeba64")["levels"]["nodes"] == 32 and preset("celeba64")["levels"]["candidates"] == 256
 
 
-@pytest.mark.parametrize("name", ["soft", "animals", "celeba64", "cifar10"])
-def test_every_model_and_sampling_of_a_preset_is_valid_beside_the_default_settings(name):
+def beside_the_defaults(name):
     values = yaml.safe_load((ROOT / "params.yaml").read_text())
     for table, rows in preset(name).items():
         values[table] = {**values.get(table, {}), **rows}
-    parsed = params.parse(params.Params, values, name)
+    return params.parse(params.Params, values, name)
+
+
+@pytest.mark.parametrize("name", ["ufoai", "evaluations", "guidance", "partners"])
+def test_the_settings_of_a_preset_are_valid_beside_the_defaults(name):
+    assert set(preset(name)["samplings"]) < set(beside_the_defaults(name).samplings)
+
+
+@pytest.mark.parametrize("name", ["soft", "animals", "celeba64", "cifar10"])
+def test_every_model_and_sampling_of_a_preset_is_valid_beside_the_default_settings(name):
+    parsed = beside_the_defaults(name)
     assert {parsed.train_spec(model).corruption.kind for model in preset(name)["models"]} >= {"blur", "identity"}
