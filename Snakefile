@@ -25,6 +25,7 @@ wildcard_constraints:
     dataset=one_of(project.datasets),
     model=one_of(project.models),
     sampling=one_of(project.samplings),
+    line=one_of(project.params.between) or "none",
     shard=r"\d+",
     images=r"\d+",
     kind="data|samples",

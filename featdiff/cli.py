@@ -179,6 +179,30 @@ def gather(shards: Annotated[list[Path], typer.Argument(help="All shards of one 
 
 
 @app.command()
+def between(settings: SettingsText, model: Model, out: Out, centroids: Table = None) -> None:
+    """Draw images along the line between two classes' centroids."""
+    from featdiff.sampling.between import write
+    from featdiff.sampling.guided import Source
+
+    write(_settings(params.BetweenSpec, settings), Source(model, centroids), out)
+
+
+@app.command()
+def between_measures(
+    settings: SettingsText,
+    images: Annotated[Path, typer.Option(help="The images that 'featdiff between' drew.")],
+    data: Data,
+    data_features: Annotated[Path, typer.Option(help="Features of the data set.")],
+    out: Out,
+) -> None:
+    """Measure images between two classes: their distance to each, and what a judge takes them for."""
+    from featdiff.evaluation.between import measure_to
+    from featdiff.training.devices import pick_device
+
+    measure_to(_settings(params.Evaluation, settings), images, data, data_features, out, device=pick_device().type)
+
+
+@app.command()
 def embed(settings: SettingsText, images: Annotated[Path, typer.Option(help="An image archive.")], out: Out) -> None:
     """Compute an extractor's features of the images of an archive, once, and keep them."""
     from featdiff import artifacts
@@ -257,8 +281,10 @@ def report(
     study: Annotated[Path | None, typer.Option("--mixture", help="The folder that 'featdiff mixture' wrote.")] = None,
     bridge: Bridge = None,
     levels: Annotated[list[str] | None, typer.Option(help="CORRUPTION=FILE, once for each corruption.")] = None,
+    between: Annotated[list[Path] | None, typer.Option(help="A folder of images between classes and measures.")] = None,
 ) -> None:
     """Write the report: one page with pictures, curves, tables and what made them. --settings are all settings."""
+    from featdiff.reporting import between as classes_between
     from featdiff.reporting import mixture as guidance_study
     from featdiff.reporting.page import Section, write_report
 
@@ -266,6 +292,8 @@ def report(
     if study is not None:
         body = guidance_study.body(guidance_study.read(study), bridge)
         sections.append(Section("mixture", guidance_study.TITLE, body))
+    for folder in between or []:
+        sections.append(classes_between.section(folder / "images.zip", folder / "measures.json"))
     values = _settings(params.Params, settings)
     names = (values.report.guided, values.report.baseline)
     if len(samples) != len(names):

@@ -21,6 +21,7 @@ Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 Count = Annotated[int, Field(ge=1)]
 Seed = Annotated[int, Field(ge=0, lt=2**63)]
 S = TypeVar("S", bound="Settings")
+PHOTOGRAPHS: tuple[str, ...] = ("brick", "grass", "gravel")  # of scikit-image
 
 
 class Settings(BaseModel):
@@ -479,6 +480,38 @@ class Sampling(Settings):
         return self
 
 
+class Between(Settings):
+    """Images along the line between two classes' centroids, and past them: ``(1 - a) first + a second``."""
+
+    sampling: Name = Field(
+        description="A feature-guided row of samplings, which lends model, sampler, strength and seed."
+    )
+    first: Annotated[str, Field(min_length=1)]
+    second: Annotated[str, Field(min_length=1)]
+    shares: Annotated[tuple[Annotated[float, Field(ge=-10, le=10)], ...], Field(min_length=2)] = Field(
+        (-0.5, -0.25, 0.0, 0.25, 0.5, 0.75, 1.0, 1.25, 1.5),
+        description="a, rising; 0 is the first class, 1 the second.",
+    )
+    images: Annotated[int, Field(ge=2)] = Field(
+        96, description="Images at each share, each from the same noise at all of them."
+    )
+
+    @model_validator(mode="after")
+    def _check(self) -> "Between":
+        if self.first == self.second:
+            raise ValueError(f"first and second are both '{self.first}': there is nothing between a class and itself")
+        if list(self.shares) != sorted(set(self.shares)):
+            raise ValueError(f"shares must rise, got {list(self.shares)}")
+        return self
+
+
+class BetweenSpec(Settings):
+    """All that determines the images between two classes besides the model."""
+
+    between: Between
+    sampling: Sampling
+
+
 class Lite0(Settings):
     """EfficientNet-Lite0 features from a PyPI package; distances are called Lite0 Frechet distance, never FID."""
 
@@ -725,6 +758,7 @@ class Params(Settings):
     evaluation: Evaluation = Evaluation()
     denoising: Denoising = Denoising()
     distances: Distances = Distances()
+    between: dict[Name, Between] = {}
     mixture: MixtureStudy | None = Field(None, description="The guidance study; without it, none is run.")
     report: Report
 
@@ -757,6 +791,8 @@ class Params(Settings):
                     f"samplings.{name} goes from sigma {sampling.sigma_start} to {sampling.sigma_end}, beyond the centroids' "
                     f"grid from {grid.sigma_max} to {grid.sigma_min}: widen centroids.sigma_min and sigma_max"
                 )
+        for name, row in self.between.items():
+            self._check_between(f"between.{name}", row)
         for field in ("guided", "baseline"):
             _need(f"report.{field}", getattr(self.report, field), self.samplings)
         if not self.guides(self.report.guided):
@@ -829,6 +865,23 @@ class Params(Settings):
                     " (and corruption)"
                 )
 
+    def _check_between(self, where: str, row: Between) -> None:
+        """It takes feature guidance of the model's own classes, at one strength and without a corruption."""
+        _need(f"{where}.sampling", row.sampling, self.samplings)
+        sampling = self.samplings[row.sampling]
+        guidance, model = sampling.guidance, self.models[sampling.model]
+        if guidance.kind != "feature" or guidance.examples or guidance.interval or model.corruption is not None:
+            raise ValueError(
+                f"{where}.sampling: samplings.{row.sampling} must have feature guidance without examples and interval, and a model without "
+                "a corruption"
+            )
+        dataset = self.datasets[model.dataset]
+        known = PHOTOGRAPHS if isinstance(dataset.source, PackagedSource) else None
+        if isinstance(dataset.classes, tuple):
+            known = dataset.classes
+        if known and (unknown := [name for name in (row.first, row.second) if name not in known]):
+            raise ValueError(f"{where}: there is no class {', '.join(map(repr, unknown))}; classes: {', '.join(known)}")
+
     def dataset_of(self, sampling: str) -> str:
         """The data set whose classes a set of samples shows: the model's, or that of the example images."""
         row = self.samplings[sampling]
@@ -857,6 +910,12 @@ class Params(Settings):
             corruption=None if model.corruption is None else self.corruptions[model.corruption],
             seed=model.seed,
         )
+
+    def between_spec(self, name: str) -> BetweenSpec:
+        """The row ``between.name`` with its sampling; how many images that one draws, in how many jobs, makes no difference."""
+        row = self.between[name]
+        sampling = self.samplings[row.sampling].model_copy(update={"images": row.images, "shards": 1})
+        return BetweenSpec(between=row, sampling=sampling)
 
     def levels_spec(self, corruption: str) -> LevelsSpec:
         """The row ``corruptions.NAME`` with how its levels are chosen."""

@@ -143,6 +143,18 @@ class Project:
         shards = range(self.params.samplings[sampling].shards)
         return [self.path("samples", sampling, "shards", f"{shard}.zip") for shard in shards]
 
+    def between(self) -> list[str]:
+        """The images between classes, and their measures."""
+        return [
+            self.path("between", name, file) for name in self.params.between for file in ("images.zip", "measures.json")
+        ]
+
+    def between_dataset(self, line: str) -> str:
+        return self.params.dataset_of(self.params.between[line].sampling)
+
+    def between_sections(self, line: str) -> list[str]:
+        return [f"between.{line}", f"samplings.{self.params.between[line].sampling}"]
+
     def train_sections(self, model: str) -> list[str]:
         """The rows a training depends on."""
         row = self.params.models[model]
@@ -215,6 +227,7 @@ class Project:
             *self.evaluations(),
             *self.denoising().values(),
             *self.distances().values(),
+            *self.between(),
             self.path("report.html"),
         ]
 

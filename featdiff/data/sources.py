@@ -21,9 +21,9 @@ from pathlib import Path
 
 from featdiff.artifacts import sha256_file
 from featdiff.errors import UserError
-from featdiff.params import FolderSource, PackagedSource, ZipSource
+from featdiff.params import PHOTOGRAPHS, FolderSource, PackagedSource, ZipSource
 
-PHOTOGRAPHS = {"skimage-textures": ("skimage.data", ("brick", "grass", "gravel"))}
+PACKAGED = {"skimage-textures": ("skimage.data", PHOTOGRAPHS)}
 JUNK = frozenset({"__MACOSX", "Thumbs.db", "desktop.ini"})
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp")
 MAX_FILE = 2**28  # bytes of one image file
@@ -78,7 +78,7 @@ def open_source(source: PackagedSource | FolderSource | ZipSource, base: Path) -
 
 
 def _packaged(name: str) -> Listing:
-    package, photographs = PHOTOGRAPHS[name]
+    package, photographs = PACKAGED[name]
     try:
         root = importlib.resources.files(package)
     except ModuleNotFoundError:

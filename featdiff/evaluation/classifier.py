@@ -23,6 +23,10 @@ class Classifier:
         """Labels (N,) int64 of features (N, D)."""
         return self.pipeline.predict(features.astype(np.float64)).astype(np.int64)
 
+    def probabilities(self, features: np.ndarray) -> np.ndarray:
+        """Probabilities (N, C) of features (N, D), in the order of the labels."""
+        return self.pipeline.predict_proba(features.astype(np.float64))
+
 
 def fit(features: np.ndarray, labels: np.ndarray) -> Classifier:
     """Fit the judge on features (N, D) and labels (N,) of real training images; deterministic."""

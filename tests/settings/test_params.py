@@ -146,6 +146,30 @@ def test_wrong_corruptions_are_refused_with_what_is_allowed(values, path, value,
     refused(values, pattern)
 
 
+@pytest.mark.parametrize(
+    ("change", "pattern"),
+    [
+        ({"first": "sand"}, "between.line: there is no class 'sand'; classes: brick, grass, gravel"),
+        ({"second": "brick"}, "first and second are both 'brick'"),
+        ({"sampling": "mixture"}, "samplings.mixture must have feature guidance without examples and interval"),
+        ({"sampling": "none"}, "between.line.sampling is 'none', which is not a row"),
+        ({"shares": [0, 1, 0.5]}, "shares must rise"),
+    ],
+)
+def test_a_line_between_classes_that_cannot_be_drawn_is_refused(values, change, pattern):
+    values["between"] = {"line": {"sampling": "guided", "first": "brick", "second": "grass", **change}}
+    refused(values, pattern)
+
+
+def test_how_many_images_the_sampling_draws_makes_no_difference_to_a_line(values):
+    values["between"] = {"line": {"sampling": "guided", "first": "brick", "second": "grass"}}
+    specs = []
+    for images in (7, 8):
+        values["samplings"]["guided"]["images"] = images
+        specs.append(params.parse(params.Params, values, "params.yaml").between_spec("line"))
+    assert specs[0] == specs[1] and specs[0].sampling.images == 96
+
+
 def test_several_mistakes_are_told_at_once(values):
     broken = copy.deepcopy(values)
     broken["centroids"]["draws"] = 0

@@ -53,6 +53,13 @@ def test_the_textures_are_fetched_first_and_new_classes_wait_for_a_network_that_
     assert same[0] == same[1]
 
 
+def test_images_between_classes_need_no_further_training(project):
+    planned = project.stale("--configfile", "params.yaml", "workflow/presets/between.yaml")
+    assert planned["between"] == planned["between_measures"] == 2
+    default = project.stale()
+    assert "between" not in default and planned["train"] == default["train"]
+
+
 def test_every_sampler_is_measured_from_five_to_five_hundred_evaluations():
     rows = preset("evaluations")["samplings"].values()
     steps = {}

@@ -53,6 +53,32 @@ rule evaluate:
         " {params.samples} {params.features} --name {wildcards.name} --out {output.evaluation} > {log} 2>&1"
 
 
+rule between_measures:
+    input:
+        images=project.path("between/{line}/images.zip"),
+        data=lambda wildcards: project.dataset(project.between_dataset(wildcards.line)),
+        data_features=lambda wildcards: project.features("data", project.between_dataset(wildcards.line)),
+        code=sources("between-measures", "evaluate.smk"),
+    output:
+        measures=project.path("between/{line}/measures.json"),
+    log:
+        project.path("logs/between_measures/{line}.log"),
+    benchmark:
+        project.path("benchmarks/between_measures/{line}.tsv")
+    threads: 1
+    resources:
+        mem_mb=by_attempt(2000),
+        runtime=60,
+    params:
+        settings=project.params.evaluation.model_dump_json(),
+        sections=["evaluation"],
+    message:
+        "Measuring images between classes: {wildcards.line}"
+    shell:
+        "featdiff between-measures --settings {params.settings:q} --images {input.images} --data {input.data}"
+        " --data-features {input.data_features} --out {output.measures} > {log} 2>&1"
+
+
 rule collect:
     input:
         evaluations=project.evaluations(),

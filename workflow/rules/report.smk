@@ -13,6 +13,7 @@ rule report:
         centroids=project.guide_of(project.params.report.guided),
         mixture=project.reported_study(),
         levels=project.levels().values(),
+        between=project.between(),
         graph="workflow/rulegraph.json",
         code=sources("report", "report.smk"),
     output:
@@ -32,11 +33,12 @@ rule report:
             "bridge", [project.path("mixture/bridge")] if project.reported_study() and project.bridge() else []
         ),
         levels=options("levels", map("=".join, project.levels().items())),
+        between=options("between", [project.path("between", name) for name in project.params.between]),
     message:
         "Writing the report"
     shell:
         "featdiff report --settings {params.settings:q} --metrics {input.metrics} --quality {input.quality}"
         " --denoising-table {input.denoising} --scatter-table {input.scatter} --distances-table {input.distances}"
         " --data {input.data}"
-        " --centroids {input.centroids} --graph {input.graph} {params.mixture} {params.bridge} {params.levels}"
+        " --centroids {input.centroids} --graph {input.graph} {params.mixture} {params.bridge} {params.levels} {params.between}"
         " --out {output.report} {input.samples} > {log} 2>&1"

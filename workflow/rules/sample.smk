@@ -63,3 +63,28 @@ rule gather:
         "Gathering the samples of {wildcards.sampling}"
     shell:
         "featdiff gather --out {output.samples} {input.shards} > {log} 2>&1"
+
+
+rule between:
+    input:
+        model=lambda wildcards: project.model_of(project.params.between[wildcards.line].sampling),
+        centroids=lambda wildcards: project.guide_of(project.params.between[wildcards.line].sampling),
+        code=sources("between", "sample.smk"),
+    output:
+        images=project.path("between/{line}/images.zip"),
+    log:
+        project.path("logs/between/{line}.log"),
+    benchmark:
+        project.path("benchmarks/between/{line}.tsv")
+    threads: 1
+    resources:
+        mem_mb=by_attempt(2000),
+        runtime=120,
+    params:
+        settings=lambda wildcards: project.params.between_spec(wildcards.line).model_dump_json(),
+        sections=lambda wildcards: project.between_sections(wildcards.line),
+    message:
+        "Images between classes: {wildcards.line}"
+    shell:
+        "featdiff between --settings {params.settings:q} --model {input.model} --centroids {input.centroids}"
+        " --out {output.images} > {log} 2>&1"

@@ -1,0 +1,104 @@
+"""What images between two classes look like, share by share: how far from each class, and what the judge takes them for.
+
+The measures are those of :mod:`featdiff.evaluation.measure`: Frechet distance to training images of each class, n a side, and the judge, of
+whom here the probabilities are asked. ``real`` rows say what the test images of the two classes get.
+"""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from featdiff import artifacts, seeds
+from featdiff.data import archive
+from featdiff.data.archive import ImageArchive
+from featdiff.errors import UserError
+from featdiff.evaluation import classifier, embedding
+from featdiff.evaluation.embedding import Features
+from featdiff.evaluation.extractors import distance_name, extractor
+from featdiff.evaluation.frechet import frechet_distance
+from featdiff.evaluation.measure import protocol
+from featdiff.evaluation.selection import common_count, draws, labels_of, rows_of, training_rows
+from featdiff.params import BetweenSpec, Evaluation
+
+
+def measure_to(
+    settings: Evaluation, images: Path, data: Path, data_features: Path, out: Path, *, device: str = "cpu"
+) -> None:
+    """Measure an archive of kind ``between`` and write the rows as JSON, with the protocol and the names of the classes."""
+    drawn = archive.read(images, "between")
+    between = BetweenSpec.model_validate(drawn.made.settings).between
+    dataset = archive.read(data, "dataset")
+    known = embedding.read(settings, data_features, data, "dataset")
+    made = artifacts.manifest(
+        "between-measures", settings, {"images": images, "data": data, "data_features": data_features}
+    )
+    if unknown := [name for name in (between.first, between.second) if name not in dataset.classes]:
+        raise UserError(f"{data}: has no class {', '.join(map(repr, unknown))}; classes: {', '.join(dataset.classes)}")
+    features = extractor(settings.extractor, device=device).features(drawn.images)
+    by_share = features.reshape(len(between.shares), between.images, -1)
+    rows = measure(settings, by_share, between.shares, (between.first, between.second), dataset, known)
+    words = {"distance": distance_name(settings.extractor), "protocol": protocol(settings, dataset)}
+    artifacts.write_json(out, {"first": between.first, "second": between.second, **words, "rows": rows}, made)
+
+
+def measure(
+    settings: Evaluation,
+    features: np.ndarray,
+    shares: tuple[float, ...],
+    classes: tuple[str, str],
+    data: ImageArchive,
+    data_features: Features,
+) -> list[dict[str, Any]]:
+    """Rows of images whose features (S, N, D) lie at the shares, and of the real test images of both classes.
+
+    A row tells of one share and one of the two classes: ``frechet`` distance to it and its standard deviation over draws
+    (``spread``), mean ``probability`` that the judge gives it, share of the images ``taken`` for it. Real test images have no ``share``
+    (None) and stand under their class in ``images``.
+    """
+    names = labels_of(data)
+    known = {name: label for label, name in names.items()}
+    training = [training_rows(settings, data.index, label)[: settings.classifier_images] for label in names]
+    judge = classifier.fit(
+        data_features.at(np.concatenate(training)), np.repeat(list(names), [len(rows) for rows in training])
+    )
+    sets: list[tuple[str, float | None, np.ndarray]] = [
+        ("samples", a, part) for a, part in zip(shares, features, strict=True)
+    ]
+    sets += [(name, None, data_features.at(rows_of(data.index, known[name], "test"))) for name in classes]
+    count = min(common_count(settings, data), features.shape[1])
+    rows = []
+    for images, share, found in sets:
+        probabilities = judge.probabilities(found)
+        for name in classes:
+            label = known[name]
+            values = np.array(_distances(settings, data, data_features, found, label, count))
+            rows.append(
+                {
+                    "images": images,
+                    "share": share,
+                    "class": name,
+                    "frechet": float(values.mean()),
+                    "spread": float(values.std(ddof=1)),
+                    "probability": float(probabilities[:, label].mean()),
+                    "taken": float((probabilities.argmax(1) == label).mean()),
+                    "count": count,
+                }
+            )
+    return rows
+
+
+def _distances(
+    settings: Evaluation, data: ImageArchive, data_features: Features, found: np.ndarray, label: int, count: int
+) -> list[float]:
+    """Frechet distances to training images of a class, one for each draw of both sides."""
+    real = draws(
+        training_rows(settings, data.index, label),
+        count,
+        settings.repeats,
+        seeds.numpy_generator(settings.seed, "evaluation", "real", label),
+    )
+    chosen = draws(
+        np.arange(len(found)), count, settings.repeats, seeds.numpy_generator(settings.seed, "evaluation", "between")
+    )
+    return [frechet_distance(data_features.at(x), found[y]) for x, y in zip(real, chosen, strict=True)]
