@@ -55,6 +55,11 @@ if project.params.mixture:
     include: "workflow/rules/mixture.smk"
 
 
+if project.params.sweep:
+
+    include: "workflow/rules/sweep.smk"
+
+
 localrules:
     all,
 

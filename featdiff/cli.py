@@ -254,6 +254,19 @@ def collect(
     )
 
 
+@app.command()
+def sweep(
+    settings: SettingsText,
+    evaluations: Annotated[list[Path], typer.Argument(help="The evaluations of the samplings compared.")],
+    out: Out,
+    denoising: Annotated[list[str] | None, typer.Option(help="MODEL=FILE, once for each model.")] = None,
+) -> None:
+    """Put models that differ in one setting each side by side: one table. --settings are all settings."""
+    from featdiff.evaluation.sweep import write
+
+    write(_settings(params.Params, settings), evaluations, _by_model("--denoising", denoising), out)
+
+
 def _by_model(option: str, entries: list[str] | None) -> dict[str, Path]:
     """MODEL=FILE, once for each model."""
     found = {}

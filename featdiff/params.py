@@ -134,6 +134,7 @@ class Network(Settings):
     )
     initial_scale: float = Field(1.0, description="First value of the learned scales w.")
     learned_scale: bool = True
+    deviation: bool = Field(False, description="Match the channels' standard deviations beside their means.")
     zero_output: bool = Field(True, description="Start the output layer at zero.")
 
     @property
@@ -759,6 +760,9 @@ class Params(Settings):
     denoising: Denoising = Denoising()
     distances: Distances = Distances()
     between: dict[Name, Between] = {}
+    sweep: tuple[Name, ...] = Field(
+        (), description="Samplings that the table of the sweep compares with the first of them."
+    )
     mixture: MixtureStudy | None = Field(None, description="The guidance study; without it, none is run.")
     report: Report
 
@@ -791,6 +795,10 @@ class Params(Settings):
                     f"samplings.{name} goes from sigma {sampling.sigma_start} to {sampling.sigma_end}, beyond the centroids' "
                     f"grid from {grid.sigma_max} to {grid.sigma_min}: widen centroids.sigma_min and sigma_max"
                 )
+        for name in self.sweep:
+            _need("sweep", name, self.samplings)
+            if self.dataset_of(name) != self.dataset_of(self.sweep[0]):
+                raise ValueError(f"sweep compares {self.sweep[0]} and {name}, which are not of one data set")
         for name, row in self.between.items():
             self._check_between(f"between.{name}", row)
         for field in ("guided", "baseline"):

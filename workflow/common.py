@@ -155,6 +155,11 @@ class Project:
     def between_sections(self, line: str) -> list[str]:
         return [f"between.{line}", f"samplings.{self.params.between[line].sampling}"]
 
+    def swept(self) -> dict[str, str]:
+        """The denoising files of the models that the sweep compares."""
+        models = {self.params.samplings[name].model for name in self.params.sweep}
+        return {model: path for model, path in self.denoising().items() if model in models}
+
     def train_sections(self, model: str) -> list[str]:
         """The rows a training depends on."""
         row = self.params.models[model]
@@ -228,6 +233,7 @@ class Project:
             *self.denoising().values(),
             *self.distances().values(),
             *self.between(),
+            *([self.path("tables/sweep.csv")] if self.params.sweep else []),
             self.path("report.html"),
         ]
 

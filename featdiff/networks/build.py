@@ -27,6 +27,7 @@ def build(
         classes=classes if condition == "label" else 0,
         initial_scale=network.initial_scale,
         learned_scale=network.learned_scale and condition == "feature",
+        deviation=network.deviation,
         zero_output=network.zero_output,
     )
     process = corruptions.process(corruption, size=size)

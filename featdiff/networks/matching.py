@@ -7,6 +7,11 @@ block how far each channel mean should move; the block adds that shift, scaled b
 
 A match is a function ``(columns, means) -> shift``: ``columns`` is the slice of ``phi`` that belongs to the block and
 ``means`` its channel means, of shape (B, C).
+
+By setting the standard deviations ``s_j`` over the positions of a channel are matched as well. They follow the means in the block's part
+of ``phi``, have learned scalars ``v_j`` of their own, and scale what is left of a channel without its mean:
+
+    a_j(u) <- mean_j + w_j (phi_target_j - mean_j) + (1 + v_j (s_target_j - s_j) / s_j) (a_j(u) - mean_j)
 """
 
 from collections.abc import Callable
@@ -15,6 +20,7 @@ import torch
 from torch import Tensor, nn
 
 Match = Callable[[slice, Tensor], Tensor | None]
+EVEN = 1e-3  # deviation that an even channel counts as, so that no gradient is infinite; activations are of order one
 
 
 def unmatched(columns: slice, means: Tensor) -> None:
@@ -49,17 +55,51 @@ def mean_of_others(features: Tensor, size: int) -> Tensor:
 
 
 class FeatureTap(nn.Module):
-    """The end of a matched block: reads the channel means and moves them by the learned scale ``w``, of shape (C,)."""
+    """The end of a matched block: reads the channel means and moves them by the learned scale ``w``, of shape (C,).
 
-    def __init__(self, channels: int, columns: slice, *, initial_scale: float = 1.0, learned: bool = True):
+    With ``deviation`` it reads and moves the standard deviations, too, and the scale (2 C,) holds ``w`` and then ``v``.
+    """
+
+    def __init__(
+        self,
+        channels: int,
+        columns: slice,
+        *,
+        initial_scale: float = 1.0,
+        learned: bool = True,
+        deviation: bool = False,
+    ):
         super().__init__()
         self.columns = columns
-        self.scale = nn.Parameter(torch.full((channels,), float(initial_scale)), requires_grad=learned)
+        self.deviation = deviation
+        size = 2 * channels if deviation else channels
+        self.scale = nn.Parameter(torch.full((size,), float(initial_scale)), requires_grad=learned)
 
     def forward(self, activation: Tensor, match: Match) -> tuple[Tensor, Tensor]:
-        """Return the moved activation (B, C, H, W) and the means before the move (B, C)."""
+        """Return the moved activation (B, C, H, W) and the block's part of ``phi`` before the move, (B, C) or (B, 2 C)."""
         means = activation.mean(dim=(2, 3))
+        if self.deviation:
+            return self._with_deviation(activation, means, match)
         shift = match(self.columns, means)
         if shift is not None:
             activation = activation + (self.scale * shift).to(activation.dtype)[:, :, None, None]
         return activation, means
+
+    def _with_deviation(self, activation: Tensor, means: Tensor, match: Match) -> tuple[Tensor, Tensor]:
+        centred = activation - means[:, :, None, None]
+        spread = (_at_least_float(centred).square().mean(dim=(2, 3)) + EVEN**2).sqrt()
+        phi = torch.cat([_at_least_float(means), spread], dim=1)
+        shift = match(self.columns, phi)
+        if shift is None:
+            return activation, phi
+        up, out = (self.scale * shift).chunk(2, dim=1)
+        factor = (1 + out / spread).clamp(min=0)
+        moved = (
+            factor.to(activation.dtype)[:, :, None, None] * centred
+            + (means + up).to(activation.dtype)[:, :, None, None]
+        )
+        return moved, phi
+
+
+def _at_least_float(x: Tensor) -> Tensor:
+    return x.float() if x.dtype in (torch.bfloat16, torch.float16) else x

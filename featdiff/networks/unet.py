@@ -110,7 +110,8 @@ class FeatureUNet(nn.Module):
     ``widths`` are the channels of the encoder blocks and, last, of the middle block. ``matched`` names the blocks that
     take part in ``phi``, in the order of the forward pass: ``encoder0`` ... ``middle`` ... ``decoder0``. With ``patch`` of p
     the network works on p x p pixels a position (space to depth), which at equal cost allows p times the widths. With
-    ``classes`` it can be told a label, through the noise embedding.
+    ``classes`` it can be told a label, through the noise embedding. With ``deviation`` phi holds the standard deviations of the
+    channels beside their means.
     """
 
     def __init__(
@@ -124,6 +125,7 @@ class FeatureUNet(nn.Module):
         classes: int = 0,
         initial_scale: float = 1.0,
         learned_scale: bool = True,
+        deviation: bool = False,
         zero_output: bool = False,
     ):
         super().__init__()
@@ -157,8 +159,11 @@ class FeatureUNet(nn.Module):
         block_width = dict(zip([f"encoder{i}" for i in range(scales)] + ["middle"], widths, strict=True))
         block_width |= {f"decoder{i}": outer[i] for i in range(scales)}
         for name in (b for b in blocks if b in matched):
-            columns = slice(self.feature_dim, self.feature_dim + block_width[name])
-            self.taps[name] = FeatureTap(block_width[name], columns, initial_scale=initial_scale, learned=learned_scale)
+            size = block_width[name] * (2 if deviation else 1)
+            columns = slice(self.feature_dim, self.feature_dim + size)
+            self.taps[name] = FeatureTap(
+                block_width[name], columns, initial_scale=initial_scale, learned=learned_scale, deviation=deviation
+            )
             self.feature_columns[name] = columns  # of phi, by matched block
             self.feature_dim = columns.stop
 
@@ -167,7 +172,7 @@ class FeatureUNet(nn.Module):
     ) -> tuple[Tensor, Tensor]:
         """Map images (B, C, H, W) and noise embeddings' input (B,) to the output image and ``phi`` (B, feature_dim).
 
-        ``phi`` holds the means *before* matching, so with ``match=unmatched`` it is the feature vector of ``x``.
+        ``phi`` holds the means (and deviations) *before* matching, so with ``match=unmatched`` it is the feature vector of ``x``.
         """
         embedded = self.embedding(noise, labels) if self.embedding is not None else None
         features: list[Tensor] = []

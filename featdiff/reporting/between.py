@@ -81,7 +81,7 @@ def _curves(found: dict[str, Any]) -> Figure:
         _lines(axes, found, "frechet", "spread")
         for i, label in enumerate((found["first"], found["second"])):
             axes.axhline(_real(found, label)["frechet"], linestyle=":", color=LINES[i], linewidth=1.2)
-        axes.set(title="Distance to each class", xlabel="a", ylabel=found["distance"], yscale="log")
+        axes.set(title="Distance to each class", xlabel="a", ylabel=found["distance"], ylim=(0, None))
         axes.legend()
     with panel(f"between-taken-{name}", "Probability of each class along the line", parts) as axes:
         _lines(axes, found, "probability", None)

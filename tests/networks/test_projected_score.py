@@ -56,6 +56,46 @@ def test_with_scale_one_the_channel_means_become_the_target_exactly():
         assert (after[name] - target[:, columns]).abs().max() < 1e-12
 
 
+def test_with_scale_one_means_and_deviations_become_the_target_exactly():
+    network, x = unet(deviation=True), images(2)
+    phi = network(x)[1]
+    assert phi.shape[1] == network.feature_dim == 2 * unet().feature_dim
+    target = phi * torch.linspace(0.5, 2, phi.numel(), dtype=torch.float64).reshape(phi.shape)
+    after = {}
+    for name, tap in network.taps.items():
+        tap.register_forward_hook(lambda _, __, out, name=name: after.__setitem__(name, out[0]))
+    seen = {}
+    for name, tap in network.taps.items():
+        tap.register_forward_hook(lambda _, inputs, __, name=name: seen.__setitem__(name, inputs[0]))
+    network(x, match=to_features(target))
+    for name, columns in network.feature_columns.items():
+        means, spreads = target[:, columns].chunk(2, dim=1)
+        assert (after[name].mean(dim=(2, 3)) - means).abs().max() < 1e-10
+        found = after[name].std(dim=(2, 3), correction=0)
+        alive = seen[name].std(dim=(2, 3), correction=0) > 0.05  # EVEN is small beside it
+        assert alive.any() and (found / spreads - 1)[alive].abs().max() < 1e-3
+
+
+def test_with_deviations_too_scale_zero_and_own_features_change_nothing():
+    x = images(3)
+    for scale in (0.0, 1.0):
+        network = unet(deviation=True, initial_scale=scale)
+        output, phi = network(x)
+        target = torch.rand_like(phi) if scale == 0 else phi
+        assert (network(x, match=to_features(target))[0] - output).abs().max() < 1e-12
+    assert torch.equal(unet(deviation=True)(x)[0], unet()(x)[0])
+
+
+def test_deviations_of_partners_train_the_scales_and_an_even_channel_gives_no_infinite_gradient():
+    network = unet(deviation=True)
+    flat = torch.full((4, 1, 16, 16), 0.3, dtype=torch.float64)
+    output, _ = network(torch.cat([flat, images(4)]), match=to_group(2))
+    output.square().sum().backward()
+    for tap in network.taps.values():
+        assert tap.scale.grad.isfinite().all() and tap.scale.grad.abs().max() > 0
+    assert all(p.grad is None or p.grad.isfinite().all() for p in network.parameters())
+
+
 def test_with_scale_zero_the_network_is_the_unconditional_one():
     network, x = unet(initial_scale=0.0), images(2)
     target = torch.rand(2, network.feature_dim, dtype=torch.float64)

@@ -161,6 +161,11 @@ def test_a_line_between_classes_that_cannot_be_drawn_is_refused(values, change, 
     refused(values, pattern)
 
 
+def test_a_sweep_of_what_there_is_not_is_refused(values):
+    values["sweep"] = ["guided", "none"]
+    refused(values, "sweep is 'none', which is not a row")
+
+
 def test_how_many_images_the_sampling_draws_makes_no_difference_to_a_line(values):
     values["between"] = {"line": {"sampling": "guided", "first": "brick", "second": "grass"}}
     specs = []

@@ -60,6 +60,13 @@ def test_images_between_classes_need_no_further_training(project):
     assert "between" not in default and planned["train"] == default["train"]
 
 
+def test_the_sweep_is_one_target_with_one_table(project):
+    planned = project.stale("--configfile", "params.yaml", "workflow/presets/sweep.yaml", "--", "sweep")
+    assert planned["sweep"] == 1 and planned["train"] == planned["evaluate"] == planned["denoise"] == 7
+    assert "report" not in planned and "distances" not in planned
+    assert "sweep" not in project.stale()
+
+
 def test_every_sampler_is_measured_from_five_to_five_hundred_evaluations():
     rows = preset("evaluations")["samplings"].values()
     steps = {}
@@ -83,11 +90,11 @@ def test_the_published_blur_and_noise_are_the_settings_of_the_presets():
 def beside_the_defaults(name):
     values = yaml.safe_load((ROOT / "params.yaml").read_text())
     for table, rows in preset(name).items():
-        values[table] = {**values.get(table, {}), **rows}
+        values[table] = {**values.get(table, {}), **rows} if isinstance(rows, dict) else rows
     return params.parse(params.Params, values, name)
 
 
-@pytest.mark.parametrize("name", ["ufoai", "evaluations", "guidance", "partners"])
+@pytest.mark.parametrize("name", ["ufoai", "evaluations", "guidance", "partners", "sweep"])
 def test_the_settings_of_a_preset_are_valid_beside_the_defaults(name):
     assert set(preset(name)["samplings"]) < set(beside_the_defaults(name).samplings)
 

@@ -1,0 +1,114 @@
+"""The sweep: one table of models that differ in one setting each, so that open questions are answered by numbers side by side."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from featdiff import artifacts
+from featdiff.errors import UserError
+from featdiff.evaluation.measure import ALL, check_same_protocol
+from featdiff.params import Params
+
+COLUMNS = [
+    "samples",
+    "model",
+    "change",
+    "accuracy",
+    "accuracy_worst",
+    "frechet",
+    "frechet_spread",
+    "recall",
+    "recall_spread",
+    "vendi",
+    "psnr",
+    "wrong_centroid_cost",
+    "evaluations",
+    "protocol",
+]
+
+
+def write(settings: Params, evaluations: Sequence[Path], denoisings: Mapping[str, Path], out: Path) -> None:
+    """Write the table, a row for each of ``settings.sweep`` in that order.
+
+    ``denoisings`` are the denoising files by the names of the models. Means are over the classes; a spread is the standard
+    deviation of that mean over the evaluation's repeated draws, not over trainings.
+    """
+    found = {}
+    for path in evaluations:
+        evaluation = artifacts.read_json(path, "evaluation")[0]
+        found[evaluation["samples"]] = evaluation
+    if missing := [name for name in settings.sweep if name not in found]:
+        raise UserError(f"the sweep needs the evaluations of {', '.join(missing)}: give them, too")
+    protocol = check_same_protocol({name: found[name]["protocol"] for name in settings.sweep})
+    first = described(settings, settings.sweep[0])
+    rows = []
+    for name in settings.sweep:
+        model = settings.samplings[name].model
+        rows.append(
+            {
+                "samples": name,
+                "model": model,
+                "change": change(first, described(settings, name)),
+                **_quality(found[name]["rows"]),
+                **_denoising(artifacts.read_json(denoisings[model], "denoising")[0]["rows"]),
+                "protocol": protocol,
+            }
+        )
+    table = pd.DataFrame(rows, columns=COLUMNS)
+    artifacts.write_text(out, table.to_csv(index=False, lineterminator="\n", float_format="%.6g"))
+
+
+def described(settings: Params, sampling: str) -> dict[str, Any]:
+    """All settings that a set of samples and its model come from, by their path."""
+    row = settings.samplings[sampling]
+    training = settings.train_spec(row.model).model_dump(mode="json")
+    own = row.model_dump(mode="json", exclude={"model", "shards"})
+    return dict([*_leaves(training), *_leaves(own, "sampling.")])
+
+
+def change(first: Mapping[str, Any], other: Mapping[str, Any]) -> str:
+    """What the other has that the first has not: ``training.partners=1``; empty for the first itself."""
+    names = sorted(name for name in first.keys() | other.keys() if first.get(name) != other.get(name))
+    return " ".join(f"{name}={_text(other.get(name))}" for name in names)
+
+
+def _leaves(values: Mapping[str, Any], prefix: str = "") -> list[tuple[str, Any]]:
+    leaves: list[tuple[str, Any]] = []
+    for name, value in values.items():
+        leaves += _leaves(value, f"{prefix}{name}.") if isinstance(value, dict) else [(prefix + name, value)]
+    return leaves
+
+
+def _text(value: Any) -> str:
+    return "+".join(map(str, value)) if isinstance(value, list) else str(value).lower()
+
+
+def _quality(rows: Sequence[Mapping[str, Any]]) -> dict[str, float]:
+    """Means over classes; accuracy of the worst class; evaluations of an image."""
+    of = {
+        m: [r for r in rows if r["measure"] == m and r["class"] != ALL]
+        for m in ("class_accuracy", "frechet", "recall", "vendi")
+    }
+    cost = [r["value"] for r in rows if r["measure"] == "network_evaluations"]
+    accuracy = [r["value"] for r in of["class_accuracy"]]
+    values: dict[str, float] = {
+        "accuracy": float(np.mean(accuracy)) if accuracy else np.nan,
+        "accuracy_worst": min(accuracy, default=np.nan),
+        "vendi": float(np.mean([r["value"] for r in of["vendi"]])),
+        "evaluations": cost[0] if cost else np.nan,
+    }
+    for measure in ("frechet", "recall"):
+        values[measure] = float(np.mean([r["value"] for r in of[measure]]))
+        spreads = np.array([r["spread"] for r in of[measure]], float)
+        values[f"{measure}_spread"] = float(np.sqrt((spreads**2).sum()) / len(spreads))
+    return values
+
+
+def _denoising(rows: Sequence[Mapping[str, Any]]) -> dict[str, float]:
+    """Mean PSNR over classes and noise levels, told the right class, and what a wrong class costs; in dB."""
+    means = pd.DataFrame(rows).groupby("target")["psnr"].mean()
+    right = means.get("right", means.get("none", np.nan))
+    return {"psnr": float(right), "wrong_centroid_cost": float(right - means.get("wrong", np.nan))}
