@@ -20,6 +20,7 @@ from featdiff.params import Params, Sampling
 from featdiff.reporting import (
     curves,
     embedding,
+    evaluations,
     frontier,
     graph,
     grids,
@@ -131,7 +132,11 @@ def render(settings: Params, inputs: _Inputs, sections: Sequence[Section]) -> st
         [classes[label] for label in shown],
         frechet,
     )
-    strengths = frontier.frontier(inputs.quality, frontier.families(_of_one_dataset(settings, names)))
+    sampler = settings.samplings[names.guided].sampler
+    alike = {name: row for name, row in _of_one_dataset(settings, names).items() if row.sampler == sampler}
+    strengths = frontier.frontier(inputs.quality, frontier.families(alike))
+    costs = evaluations.points(inputs.quality, settings.samplings, names.guided)
+    by_cost = evaluations.figure(costs, evaluations.means(inputs.quality, names.real), frechet)
     drawn = frontier.curves(strengths, frontier.real_images(inputs.quality, names.real))
     return templates.render(
         "report.html",
@@ -148,6 +153,8 @@ def render(settings: Params, inputs: _Inputs, sections: Sequence[Section]) -> st
         dots=_dots_figure(dots, frechet),
         frontier=drawn,
         frontier_numbers=frontier.numbers(strengths, frechet) if drawn else None,
+        evaluations=by_cost,
+        evaluations_numbers=evaluations.numbers(costs, frechet) if by_cost else None,
         psnr=curves.psnr(inputs.denoising, guided_model, baseline_model, _single(settings, guided_model)),
         psnr_numbers=tables.curve_numbers(_curves(inputs.denoising, guided_model, baseline_model)),
         scatter=curves.scatter(inputs.scatter, guided_model, baseline_model),
