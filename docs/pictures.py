@@ -3,6 +3,9 @@
 samples.png         real test patches beside guided samples, by class       after: make run
 training-time.png   accuracy, distance and recall by images seen            after: the command in docs/results.md
 guidance.png        accuracy against diversity, and tables/guidance.csv     after: the command in docs/guidance.md
+between.png         images between classes, and tables/between.csv          after: the command in docs/between.md
+evaluations.png     quality against cost, and tables/evaluations.csv        after: the command in docs/evaluations.md
+ufoai.png           samples of known and new classes, and tables/ufoai.csv  after: the command in docs/ufoai.md
 """
 
 import json
@@ -15,7 +18,9 @@ import yaml
 
 from featdiff import params
 from featdiff.data import archive
+from featdiff.reporting import evaluations as cost
 from featdiff.reporting import frontier
+from featdiff.reporting.between import sheet
 from featdiff.reporting.grids import spread_out
 
 RESULTS, HERE = Path("results"), Path(__file__).parent
@@ -105,6 +110,104 @@ def guidance(settings: params.Params) -> None:
     figure.savefig(HERE / "guidance.png", dpi=160, metadata={"Software": None})
 
 
+def between(settings: params.Params) -> None:
+    """For each line a strip, and beside it distance and probability along it."""
+    lines = sorted(path.parent for path in RESULTS.glob("between/*/measures.json"))
+    table = []
+    figure, axes = plt.subplots(
+        len(lines), 3, figsize=(11, 2.4 * len(lines)), layout="constrained", width_ratios=(5, 3, 3)
+    )
+    for folder, row in zip(lines, np.atleast_2d(axes), strict=True):
+        found = json.loads((folder / "measures.json").read_text())
+        drawn = archive.read(folder / "images.zip", "between")
+        count = int((drawn.index["label"] == 0).sum())
+        row[0].imshow(sheet(drawn.images.reshape(-1, count, *drawn.images.shape[1:]), 4))
+        row[0].set(xticks=[], yticks=[], title=f"{found['first']} to {found['second']}")
+        row[0].spines[:].set_visible(False)
+        shares = sorted({r["share"] for r in found["rows"] if r["share"] is not None})
+        row[0].set_xlabel("a = " + ", ".join(f"{a:g}" for a in shares))
+        rows = pd.DataFrame(found["rows"]).assign(line=folder.name)
+        table.append(rows)
+        for name in (found["first"], found["second"]):
+            own = rows[(rows["class"] == name) & rows["share"].notna()]
+            (shown,) = row[1].plot(own["share"], own["frechet"], marker="o", label=name)
+            floor = rows[(rows["images"] == name) & (rows["class"] == name)]["frechet"].item()
+            row[1].axhline(floor, color=shown.get_color(), linestyle=":", linewidth=1)
+            row[2].plot(own["share"], own["probability"], marker="o", label=name)
+        row[1].set(title="Lite0 Frechet distance", xlabel="a", ylim=(0, None))
+        row[2].set(title="probability", xlabel="a")
+        row[2].legend(frameon=False)
+    columns = ["line", "images", "share", "class", "frechet", "spread", "probability", "taken", "count"]
+    pd.concat(table)[columns].to_csv(HERE / "tables/between.csv", index=False, lineterminator="\n", float_format="%.4f")
+    figure.savefig(HERE / "between.png", dpi=130, metadata={"Software": None})
+
+
+def evaluations(settings: params.Params) -> None:
+    """Distance, recall and accuracy against network evaluations, a line a sampler; dotted are real test images."""
+    rows = settings.samplings | {name: _sampling(row) for name, row in _overlay("evaluations")["samplings"].items()}
+    rows = {name: row for name, row in rows.items() if _evaluation(name).exists()}
+    real = "real-" + settings.models[settings.samplings[settings.report.guided].model].dataset
+    quality = pd.concat(_rows(name).assign(samples=name) for name in (*rows, real))
+    found = cost.points(quality, rows, settings.report.guided)
+    floor = cost.means(quality, real)
+    table = [
+        {"sampler": p.sampler, "evaluations": p.evaluations, "measure": m, "value": v, "spread": s}
+        for p in found
+        for m, (v, s) in p.values.items()
+    ]
+    pd.DataFrame(table).to_csv(HERE / "tables/evaluations.csv", index=False, lineterminator="\n", float_format="%.4f")
+    figure, axes = plt.subplots(1, len(PANELS), figsize=(9, 3.6), layout="constrained")
+    for axis, (measure, title) in zip(axes, PANELS.items(), strict=True):
+        for sampler in dict.fromkeys(p.sampler for p in found):
+            own = [(p.evaluations, *p.values[measure]) for p in found if p.sampler == sampler]
+            x, y, spread = zip(*own, strict=True)
+            axis.errorbar(x, y, yerr=spread, marker="o", markersize=4, elinewidth=0.7, label=cost.WORDS[sampler])
+        axis.axhline(floor[measure][0], color="k", linestyle=":", linewidth=1, label="real test images")
+        axis.set(title=title, xscale="log", xlabel="network evaluations an image")
+        if measure == "frechet":
+            axis.set(yscale="log")
+            axis.set_yticks([70, 100, 200, 400, 800], ["70", "100", "200", "400", "800"])
+            axis.minorticks_off()
+        ticks = [5, 10, 25, 100, 500]
+        axis.set_xticks(ticks, [str(t) for t in ticks])
+    figure.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=6, frameon=False, fontsize=9)
+    figure.savefig(HERE / "evaluations.png", dpi=130, metadata={"Software": None})
+
+
+def ufoai() -> None:
+    """Real test patches beside samples: of some known classes, and of new ones by 1, 4 and all example images."""
+    known = archive.read(RESULTS / "data/ufoai/dataset.zip", "dataset").select(split="test")
+    new = archive.read(RESULTS / "data/ufoai-new/dataset.zip", "dataset").select(split="test")
+    names = {"": ("ufoai",), "-new": ("ufoai-1", "ufoai-4", "ufoai-all")}
+    drawn = {
+        n: archive.read(RESULTS / f"samples/{n}/samples.zip", "samples") for group in names.values() for n in group
+    }
+    figure, axes = plt.subplots(1, 2, figsize=(9, 5.2), layout="constrained", width_ratios=(6, 12))
+    for axis, (real, group) in zip(axes, ((known, names[""]), (new, names["-new"])), strict=True):
+        rows = []
+        for label in np.linspace(0, len(real.classes) - 1, 12).round().astype(int):
+            parts = [spread_out(real.select(label=label).images, 3)]
+            parts += [drawn[name].select(label=label).images[:3] for name in group]
+            rows.append(np.hstack([framed(image) for part in parts for image in part]))
+        axis.imshow(np.vstack(rows), cmap="gray", vmin=0, vmax=255, interpolation="nearest")
+        axis.set(xticks=[], yticks=[])
+        axis.spines[:].set_visible(False)
+    axes[0].set_title("known: real, guided")
+    axes[1].set_title("never trained on: real, by 1, by 4, by all images")
+    figure.savefig(HERE / "ufoai.png", dpi=110, metadata={"Software": None})
+    quality = pd.concat(_rows(path.stem).assign(samples=path.stem) for path in RESULTS.glob("evaluation/*ufoai*.json"))
+    own = quality[quality["class"] != "all"]
+    table = own.groupby(["samples", "measure"])[["value", "spread", "count"]].agg(
+        {"value": "mean", "spread": lambda s: float((s**2).sum() ** 0.5 / len(s)), "count": "first"}
+    )
+    table.to_csv(HERE / "tables/ufoai.csv", lineterminator="\n", float_format="%.4f")
+
+
+def framed(image: np.ndarray) -> np.ndarray:
+    """A gray image (H, W, 1) with a white line to the right and below."""
+    return np.pad(image[..., 0], ((0, 1), (0, 1)), constant_values=255)
+
+
 def _overlay(name: str) -> dict:
     return yaml.safe_load(Path(f"workflow/presets/{name}.yaml").read_text())
 
@@ -128,3 +231,9 @@ if __name__ == "__main__":
         training_time(found)
     if _evaluation("label-1").exists():
         guidance(found)
+    if any(RESULTS.glob("between/*/measures.json")):
+        between(found)
+    if _evaluation("heun-25").exists():
+        evaluations(found)
+    if _evaluation("ufoai-all").exists():
+        ufoai()
