@@ -4,7 +4,7 @@ from snakemake.utils import min_version, validate
 
 from workflow.common import Project, by_attempt, one_of, options, shell_prefix
 from workflow.running import hold
-from workflow.sources import sources
+from workflow.sources import fingerprint
 
 min_version("9.0")
 

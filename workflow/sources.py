@@ -1,23 +1,46 @@
 """The source files a command depends on, found by following imports, so that a changed module reruns what uses it.
 
+A rule holds one digest of them all as its param ``code``: Snakemake runs a job again when it differs from the one the job ran
+with, and need not look at some fifty files for each of a thousand jobs. The ledger gives DVC the files themselves.
+
 ``featdiff/cli.py`` holds one function a command, which imports what it needs inside itself. The closure starts from that
 function and from the top of ``cli.py``, and follows every import of ``featdiff`` in every file it reaches. Files that are
 not Python (templates, style sheets) count with the folder of a module that is reached.
 """
 
 import ast
+import hashlib
 from collections.abc import Iterable, Iterator
 from functools import cache
 from pathlib import Path
 
 PACKAGE = "featdiff"
 CLI = Path(PACKAGE, "cli.py")
+FILES: dict[str, tuple[str, ...]] = {}  # what each fingerprint was taken of, for the ledger
 
 
-def sources(command: str, rule_file: str) -> list[str]:
+def fingerprint(rule_file: str, *commands: str) -> str:
+    """Names and contents of the files that these commands run as one digest: the param ``code`` of a rule."""
+    files = sources(rule_file, *commands)
+    content = hashlib.sha256()
+    for file in files:
+        status = Path(file).stat()
+        content.update(f"{file}\0{_sha256(file, status.st_mtime_ns, status.st_size)}\n".encode())
+    name = f"code of {' and '.join(commands)}: {content.hexdigest()[:32]}"
+    FILES[name] = tuple(files)
+    return name
+
+
+@cache
+def _sha256(file: str, mtime_ns: int, size: int) -> str:
+    """Of a file as it was then; many commands share most of their files."""
+    return hashlib.sha256(Path(file).read_bytes()).hexdigest()
+
+
+def sources(rule_file: str, *commands: str) -> list[str]:
     """The files that ``featdiff COMMAND`` runs, and the rule file that calls it, as sorted paths from the root."""
     found = {CLI, Path(PACKAGE, "__init__.py"), Path("workflow", "rules", rule_file)}
-    todo = [m for node in _command_nodes(command) for m in _imports(node, CLI)]
+    todo = [m for command in commands for node in _command_nodes(command) for m in _imports(node, CLI)]
     while todo:
         path = todo.pop()
         if path not in found:

@@ -1,6 +1,7 @@
 """The graph as Snakemake builds it: one stage a job, and why each is stale, by a dry run through Snakemake's own API."""
 
 import logging
+import sys
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
@@ -104,6 +105,7 @@ class _Reader:
         self.stale = set(self.dag.needrun_jobs(exclude_finished=False))
         self.makers = {file: job for job in self.jobs for file in job.output}
         rows = params.load().datasets.items()
+        self.code = sys.modules["workflow.sources"].FILES  # the Snakefile imported it
         self.source_paths = {name: str(getattr(row.source, "path", "")) for name, row in rows}
 
     def graph(self) -> Graph:
@@ -122,7 +124,7 @@ class _Reader:
     def stage(self, job: Any) -> Stage:
         temporary = {maker for maker in map(self.makers.get, self.made(job)) if maker and _is_temporary(maker)}
         inputs = tuple(self.inputs(job))
-        undeclared = {file for maker in temporary for file in maker.input} - set(inputs)
+        undeclared = {file for maker in temporary for file in self.inputs(maker)} - set(inputs)
         if undeclared:
             raise ValueError(
                 f"rule {job.rule.name} uses up temporary files, so it must declare {sorted(undeclared)} too"
@@ -140,12 +142,16 @@ class _Reader:
         )
 
     def inputs(self, job: Any) -> Iterator[str]:
-        """The files a job declares; of raw images their folder, of temporary files none (their inputs are declared)."""
+        """The files a job declares; of raw images their folder, of temporary files none (their inputs are declared).
+
+        The sources behind its param ``code`` are files to DVC: it can say which of them changed.
+        """
         for name, files in _named(job.input):
             if name == "raw":
                 yield from [self.source_paths[job.wildcards.dataset]] if files else []
             elif not (files and files[0] in self.makers and _is_temporary(self.makers[files[0]])):
                 yield from files
+        yield from self.code[job.params.code]
 
     def read(self, job: Any) -> Iterator[tuple[str, str]]:
         for file in job.output[:1]:  # the same for all outputs of a job
@@ -181,10 +187,13 @@ def _reasons(reason: Any) -> Iterator[str]:
         "input changed": reason.updated_input - reason.updated_input_run,
     }
     yield from (f"{words}: {shorten(map(str, found))}" for words, found in files.items() if found)
+    params_changed = reason.params_changed.only_old | reason.params_changed.only_new if reason.params_changed else set()
+    code = {text for text in params_changed if text.startswith("'code of ")}
     changed = {
         "set of inputs changed": reason.input_changed,
         "rule changed": reason.code_changed,
-        "params changed": reason.params_changed,
+        "sources changed": code,
+        "params changed": params_changed - code,
         "environment changed": reason.software_stack_changed,
         "forced": reason.forced,
     }

@@ -92,17 +92,17 @@ def test_each_command_declares_every_module_that_python_really_imports_for_it():
     )
     for line in done.stdout.splitlines():
         command, *files = line.split()
-        missing = set(files) - set(sources(command, f"{COMMANDS[command]}.smk"))
+        missing = set(files) - set(sources(f"{COMMANDS[command]}.smk", command))
         assert not missing, f"featdiff {command} imports {missing}, which its rule does not depend on"
 
 
 def test_a_rule_depends_on_what_it_uses_and_not_on_the_rest():
-    train = sources("train", "train.smk")
+    train = sources("train.smk", "train")
     assert {"featdiff/training/loop.py", "featdiff/networks/unet.py", "workflow/rules/train.smk"} <= set(train)
     assert not [path for path in train if path.startswith(("featdiff/reporting", "featdiff/evaluation"))]
-    assert "featdiff/reporting/report.css" in sources("report", "report.smk")
+    assert "featdiff/reporting/report.css" in sources("report.smk", "report")
     assert "featdiff/ledger.py" not in {
-        path for name, file in COMMANDS.items() for path in sources(name, f"{file}.smk")
+        path for name, file in COMMANDS.items() for path in sources(f"{file}.smk", name)
     }
 
 

@@ -11,8 +11,6 @@ localrules:
 
 
 rule asset:
-    input:
-        code=sources("fetch", "assets.smk"),
     output:
         asset="assets/{asset}.{packed}",
     log:
@@ -23,6 +21,7 @@ rule asset:
         mem_mb=by_attempt(1000),
         runtime=20,
     params:
+        code=fingerprint("assets.smk", "fetch"),
         sections=[],
         keep=".featdiff/assets",
     message:

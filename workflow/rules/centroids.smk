@@ -5,7 +5,6 @@ rule centroids:
     input:
         data=lambda wildcards: project.dataset_of(wildcards.model),
         model=project.path("models/{model}/checkpoint.safetensors"),
-        code=sources("centroids", "centroids.smk"),
     output:
         centroids=project.path("models/{model}/centroids.npz"),
     log:
@@ -17,6 +16,7 @@ rule centroids:
         mem_mb=by_attempt(2000),
         runtime=120,
     params:
+        code=fingerprint("centroids.smk", "centroids"),
         settings=project.params.centroids.model_dump_json(),
         sections=["centroids"],
     message:
@@ -30,7 +30,6 @@ rule examples:
     input:
         data=lambda wildcards: project.dataset(wildcards.dataset),
         model=project.path("models/{model}/checkpoint.safetensors"),
-        code=sources("centroids", "centroids.smk"),
     output:
         centroids=project.path("models/{model}/examples/{dataset}-{images}.npz"),
     log:
@@ -42,6 +41,7 @@ rule examples:
         mem_mb=by_attempt(2000),
         runtime=120,
     params:
+        code=fingerprint("centroids.smk", "centroids"),
         settings=lambda wildcards: project.examples(wildcards.images).model_dump_json(),
         sections=["centroids"],
     message:
@@ -56,7 +56,6 @@ rule denoise:
         data=lambda wildcards: project.dataset_of(wildcards.model),
         model=project.path("models/{model}/checkpoint.safetensors"),
         centroids=lambda wildcards: project.centroids_of(wildcards.model),
-        code=sources("denoise", "centroids.smk"),
     output:
         denoising=project.path("models/{model}/denoising.json"),
     log:
@@ -68,6 +67,7 @@ rule denoise:
         mem_mb=by_attempt(2000),
         runtime=120,
     params:
+        code=fingerprint("centroids.smk", "denoise"),
         settings=project.params.denoising.model_dump_json(),
         sections=["denoising"],
         centroids=lambda wildcards: options("centroids", project.centroids_of(wildcards.model)),
@@ -83,7 +83,6 @@ rule distances:
         data=lambda wildcards: project.dataset_of(wildcards.model),
         model=project.path("models/{model}/checkpoint.safetensors"),
         centroids=lambda wildcards: project.centroids_of(wildcards.model),
-        code=sources("distances", "centroids.smk"),
     output:
         distances=project.path("models/{model}/distances.json"),
     log:
@@ -95,6 +94,7 @@ rule distances:
         mem_mb=by_attempt(2000),
         runtime=120,
     params:
+        code=fingerprint("centroids.smk", "distances"),
         settings=project.params.distances.model_dump_json(),
         sections=["distances"],
         centroids=lambda wildcards: options("centroids", project.centroids_of(wildcards.model)),

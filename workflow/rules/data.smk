@@ -4,7 +4,6 @@
 rule prepare:
     input:
         raw=lambda wildcards: project.raw[wildcards.dataset],
-        code=sources("prepare", "data.smk"),
     output:
         dataset=project.path("data/{dataset}/dataset.zip"),
     log:
@@ -15,6 +14,7 @@ rule prepare:
         mem_mb=by_attempt(2000),
         runtime=60,
     params:
+        code=fingerprint("data.smk", "prepare"),
         settings=lambda wildcards: project.params.datasets[wildcards.dataset].model_dump_json(),
         sections=lambda wildcards: [f"datasets.{wildcards.dataset}"],
     message:

@@ -4,7 +4,6 @@
 rule embed:
     input:
         images=lambda wildcards: project.images(wildcards.kind, wildcards.name),
-        code=sources("embed", "evaluate.smk"),
     output:
         features=project.path("{kind}/{name}/features.npz"),
     log:
@@ -16,6 +15,7 @@ rule embed:
         mem_mb=by_attempt(2000),
         runtime=60,
     params:
+        code=fingerprint("evaluate.smk", "embed"),
         settings=project.params.evaluation.model_dump_json(),
         sections=["evaluation"],
     message:
@@ -30,7 +30,6 @@ rule evaluate:
         data_features=lambda wildcards: project.features("data", project.reference_of(wildcards.name)),
         samples=lambda wildcards: project.samples_of(wildcards.name),
         samples_features=lambda wildcards: project.samples_features_of(wildcards.name),
-        code=sources("evaluate", "evaluate.smk"),
     output:
         evaluation=project.path("evaluation/{name}.json"),
     log:
@@ -42,6 +41,7 @@ rule evaluate:
         mem_mb=by_attempt(2000),
         runtime=60,
     params:
+        code=fingerprint("evaluate.smk", "evaluate"),
         settings=project.params.evaluation.model_dump_json(),
         sections=["evaluation"],
         samples=lambda wildcards: options("samples", project.samples_of(wildcards.name)),
@@ -84,7 +84,6 @@ rule collect:
         evaluations=project.evaluations(),
         denoising=project.denoising().values(),
         distances=project.distances().values(),
-        code=sources("collect", "evaluate.smk"),
     output:
         metrics=project.path("metrics.json"),
         quality=project.path("tables/quality.csv"),
@@ -99,6 +98,7 @@ rule collect:
         mem_mb=by_attempt(1000),
         runtime=20,
     params:
+        code=fingerprint("evaluate.smk", "collect"),
         sections=[],
         models=" ".join(
             [

@@ -8,7 +8,6 @@ wildcard_constraints:
 rule levels:
     input:
         data=project.path("data/{dataset}/dataset.zip"),
-        code=sources("levels", "levels.smk"),
     output:
         levels=project.path("levels/{dataset}/{corruption}.npz"),
     log:
@@ -20,6 +19,7 @@ rule levels:
         mem_mb=by_attempt(4000),
         runtime=60,
     params:
+        code=fingerprint("levels.smk", "levels"),
         settings=lambda wildcards: project.params.levels_spec(wildcards.corruption).model_dump_json(),
         sections=lambda wildcards: [f"corruptions.{wildcards.corruption}", "levels"],
     message:

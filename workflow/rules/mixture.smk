@@ -2,8 +2,6 @@
 
 
 rule mixture:
-    input:
-        code=sources("mixture", "mixture.smk"),
     output:
         study=project.path("mixture/study.json"),
         pictures=project.path("mixture/pictures.npz"),
@@ -17,6 +15,7 @@ rule mixture:
         mem_mb=by_attempt(2000),
         runtime=30,
     params:
+        code=fingerprint("mixture.smk", "mixture"),
         settings=project.params.mixture.model_copy(update={"bridge": None}).model_dump_json(),
         sections=[f"mixture.{part}" for part in sorted(project.params.mixture.model_fields_set - {"bridge"})],
     message:
@@ -28,8 +27,6 @@ rule mixture:
 if project.bridge():
 
     rule mixture_bridge:
-        input:
-            code=sources("mixture-bridge", "mixture.smk"),
         output:
             bridge=project.path("mixture/bridge/bridge.json"),
             pictures=project.path("mixture/bridge/pictures.npz"),
@@ -43,6 +40,7 @@ if project.bridge():
             mem_mb=by_attempt(2000),
             runtime=60,
         params:
+            code=fingerprint("mixture.smk", "mixture-bridge"),
             settings=project.params.mixture.bridge.model_dump_json(),
             sections=["mixture.bridge"],
             state=".featdiff/state",
@@ -59,7 +57,6 @@ rule mixture_page:
         pictures=rules.mixture.output.pictures,
         tables=rules.mixture.output.tables,
         bridge=project.bridge(),
-        code=sources("mixture-page", "mixture.smk"),
     output:
         page=project.path("mixture/report.html"),
         figures=project.path("mixture/figures.zip"),
@@ -72,6 +69,7 @@ rule mixture_page:
         mem_mb=by_attempt(1000),
         runtime=10,
     params:
+        code=fingerprint("mixture.smk", "mixture-page"),
         sections=[],
         bridge=options("bridge", [project.path("mixture/bridge")] if project.bridge() else []),
     message:

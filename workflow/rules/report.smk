@@ -15,7 +15,6 @@ rule report:
         levels=project.levels().values(),
         between=project.between(),
         graph="workflow/rulegraph.json",
-        code=sources("report", "report.smk"),
     output:
         report=project.path("report.html"),
     log:
@@ -26,6 +25,7 @@ rule report:
         mem_mb=by_attempt(2000),
         runtime=30,
     params:
+        code=fingerprint("report.smk", "report"),
         settings=project.params.model_dump_json(),
         sections=sorted(project.params.model_fields_set),
         mixture=options("mixture", [project.path("mixture")] if project.reported_study() else []),

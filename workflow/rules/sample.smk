@@ -9,7 +9,6 @@ rule sample:
         weak=lambda wildcards: project.weak_of(wildcards.sampling),
         weak_centroids=lambda wildcards: project.weak_guide_of(wildcards.sampling),
         levels=lambda wildcards: project.levels_of(wildcards.sampling),
-        code=sources("sample", "sample.smk"),
     output:
         shard=temp(project.path("samples/{sampling}/shards/{shard}.zip")),
     log:
@@ -21,6 +20,7 @@ rule sample:
         mem_mb=by_attempt(2000),
         runtime=240,
     params:
+        code=fingerprint("sample.smk", "sample"),
         settings=lambda wildcards: project.params.samplings[wildcards.sampling].model_dump_json(),
         sections=lambda wildcards: [f"samplings.{wildcards.sampling}"],
         guide=lambda wildcards: " ".join(
@@ -46,7 +46,6 @@ rule gather:
         weak=lambda wildcards: project.weak_of(wildcards.sampling),
         weak_centroids=lambda wildcards: project.weak_guide_of(wildcards.sampling),
         levels=lambda wildcards: project.levels_of(wildcards.sampling),
-        code=sorted({*sources("gather", "sample.smk"), *sources("sample", "sample.smk")}),
     output:
         samples=project.path("samples/{sampling}/samples.zip"),
     log:
@@ -57,6 +56,7 @@ rule gather:
         mem_mb=by_attempt(2000),
         runtime=60,
     params:
+        code=fingerprint("sample.smk", "gather", "sample"),
         settings=lambda wildcards: project.params.samplings[wildcards.sampling].model_dump_json(),
         sections=lambda wildcards: [f"samplings.{wildcards.sampling}"],
     message:

@@ -4,7 +4,6 @@
 rule train:
     input:
         data=lambda wildcards: project.dataset_of(wildcards.model),
-        code=sources("train", "train.smk"),
     output:
         model=project.path("models/{model}/checkpoint.safetensors"),
     log:
@@ -19,6 +18,7 @@ rule train:
         processes=1,  # one a GPU; more of them share each batch, on this many nodes
         nodes=1,
     params:
+        code=fingerprint("train.smk", "train"),
         settings=lambda wildcards: project.params.train_spec(wildcards.model).model_dump_json(),
         sections=lambda wildcards: project.train_sections(wildcards.model),
         state=".featdiff/state",
