@@ -1,6 +1,6 @@
 # The whole pipeline: images -> data set -> trained networks -> centroids -> samples -> measures -> report.
 # Settings come from params.yaml (overlays: --configfile FILE); resources from a profile in workflow/profiles.
-from snakemake.utils import min_version, validate
+from snakemake.utils import min_version
 
 from workflow.common import Project, by_attempt, one_of, options, shell_prefix
 from workflow.running import hold
@@ -16,7 +16,6 @@ container: "docker://python:3.11-slim"
 
 
 project = Project(config)
-validate(config, "workflow/schemas/params.schema.json", set_default=False)
 shell.prefix(shell_prefix())
 hold(project.results, workflow)
 

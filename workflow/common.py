@@ -119,18 +119,21 @@ class Project:
         """How centroids are made from so many example images a class."""
         return self.params.centroids.model_copy(update={"images_per_class": int(images)})
 
-    def weak_of(self, sampling: str) -> list[str]:
-        """The weaker checkpoint of autoguidance, if any."""
-        return [self.checkpoint(model) for model in self.params.models_of(sampling)[1:]]
-
-    def weak_guide_of(self, sampling: str) -> list[str]:
-        """The weaker model's centroids, if any."""
-        return [file for model in self.params.models_of(sampling)[1:] for file in self.centroids_of(model)]
-
     def levels_of(self, sampling: str) -> list[str]:
         """The levels of the corruption that a set of samples undoes, if any."""
         row = self.params.models[self.params.samplings[sampling].model]
         return [self.path("levels", row.dataset, f"{row.corruption}.npz")] if row.corruption else []
+
+    def drawn_from(self, sampling: str) -> dict[str, list[str]]:
+        """All files a set of samples is drawn from, by the name of the option that takes them."""
+        weak = self.params.models_of(sampling)[1:]  # of autoguidance
+        return {
+            "model": [self.model_of(sampling)],
+            "centroids": self.guide_of(sampling),
+            "weak": [self.checkpoint(model) for model in weak],
+            "weak_centroids": [file for model in weak for file in self.centroids_of(model)],
+            "levels": self.levels_of(sampling),
+        }
 
     def levels(self) -> dict[str, str]:
         """The levels of each corruption on the report's data set, by the corruption's name."""

@@ -1,5 +1,8 @@
 """The source files a command depends on, found by following imports, so that a changed module reruns what uses it.
 
+What a file imports is kept in ``.featdiff/imports.json`` under the file's digest: reading a hundred syntax trees takes longer
+than all else that a run with nothing to do does for itself.
+
 A rule holds one digest of them all as its param ``code``: Snakemake runs a job again when it differs from the one the job ran
 with, and need not look at some fifty files for each of a thousand jobs. The ledger gives DVC the files themselves.
 
@@ -9,7 +12,10 @@ not Python (templates, style sheets) count with the folder of a module that is r
 """
 
 import ast
+import contextlib
 import hashlib
+import json
+import os
 from collections.abc import Iterable, Iterator
 from functools import cache
 from pathlib import Path
@@ -17,56 +23,95 @@ from pathlib import Path
 PACKAGE = "featdiff"
 CLI = Path(PACKAGE, "cli.py")
 FILES: dict[str, tuple[str, ...]] = {}  # what each fingerprint was taken of, for the ledger
+KEPT = Path(".featdiff/imports.json")
+REST = ""  # stands for all of a file but the functions of its commands
 
 
 def fingerprint(rule_file: str, *commands: str) -> str:
     """Names and contents of the files that these commands run as one digest: the param ``code`` of a rule."""
     files = sources(rule_file, *commands)
-    content = hashlib.sha256()
-    for file in files:
-        status = Path(file).stat()
-        content.update(f"{file}\0{_sha256(file, status.st_mtime_ns, status.st_size)}\n".encode())
+    content = hashlib.sha256("".join(f"{file}\0{_digest(Path(file))}\n" for file in files).encode())
     name = f"code of {' and '.join(commands)}: {content.hexdigest()[:32]}"
     FILES[name] = tuple(files)
     return name
 
 
-@cache
-def _sha256(file: str, mtime_ns: int, size: int) -> str:
-    """Of a file as it was then; many commands share most of their files."""
-    return hashlib.sha256(Path(file).read_bytes()).hexdigest()
-
-
 def sources(rule_file: str, *commands: str) -> list[str]:
     """The files that ``featdiff COMMAND`` runs, and the rule file that calls it, as sorted paths from the root."""
+    imports = _Imports()
     found = {CLI, Path(PACKAGE, "__init__.py"), Path("workflow", "rules", rule_file)}
-    todo = [m for command in commands for node in _command_nodes(command) for m in _imports(node, CLI)]
+    todo = [file for part in (REST, *commands) for file in imports.of(CLI, part)]
     while todo:
         path = todo.pop()
         if path not in found:
             found.add(path)
-            todo += _imports_of(path)
+            todo += imports.of(path)
+    imports.keep()
     data = {file for folder in {p.parent for p in found if p.name != CLI.name} for file in _package_data(folder)}
     return sorted(path.as_posix() for path in found | data)
 
 
-@cache
-def _imports_of(path: Path) -> tuple[Path, ...]:
-    return tuple(_imports(_tree(path), path))
+class _Imports:
+    """Which files each file imports; what was read once, in this run or an earlier one, is not read again."""
+
+    def __init__(self) -> None:
+        self.reader = _digest(Path(__file__))
+        self.names = _kept(self.reader)
+        self.new = False
+
+    def of(self, path: Path, part: str = REST) -> list[Path]:
+        digest = _digest(path)
+        if digest not in self.names:
+            self.names[digest] = _read(path)
+            self.new = True
+        parts = self.names[digest]
+        if part not in parts:
+            raise ValueError(f"{path}: no command is called '{part}'; it has {', '.join(sorted(filter(None, parts)))}")
+        return [file for name in parts[part] for file in _files(name)]
+
+    def keep(self) -> None:
+        """Write down what is new; a folder that can't be written costs only the time to read again."""
+        if self.new:
+            part = KEPT.with_name(f"{KEPT.name}.{os.getpid()}")
+            with contextlib.suppress(OSError):
+                KEPT.parent.mkdir(exist_ok=True)
+                part.write_text(json.dumps({"reader": self.reader, "names": self.names}), encoding="utf-8")
+                part.replace(KEPT)
+            self.new = False
 
 
 @cache
-def _tree(path: Path) -> ast.Module:
-    return ast.parse(path.read_text(encoding="utf-8"), str(path))
+def _kept(reader: str) -> dict[str, dict[str, list[str]]]:
+    """What earlier runs read with this very reader: digest of a file to part of it to the names it imports."""
+    with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
+        found = json.loads(KEPT.read_text(encoding="utf-8"))
+        if found["reader"] == reader:
+            return dict(found["names"])
+    return {}
 
 
-def _command_nodes(command: str) -> list[ast.stmt]:
-    """All of ``cli.py`` but the functions of the other commands."""
-    functions = [node for node in _tree(CLI).body if isinstance(node, ast.FunctionDef) and node.decorator_list]
-    wanted = [node for node in functions if _command_name(node) == command]
-    if len(wanted) != 1:
-        raise ValueError(f"{CLI}: {len(wanted)} commands are called '{command}'; a rule needs exactly one")
-    return [node for node in _tree(CLI).body if node not in functions or node in wanted]
+def _digest(path: Path) -> str:
+    status = path.stat()
+    return _sha256(path, status.st_mtime_ns, status.st_size)
+
+
+@cache
+def _sha256(path: Path, mtime_ns: int, size: int) -> str:
+    """Of a file as it was then; the commands share most of their files."""
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def _read(path: Path) -> dict[str, list[str]]:
+    """The modules of the package that a file imports anywhere; those in functions of commands by the command's name."""
+    tree = ast.parse(path.read_text(encoding="utf-8"), str(path))
+    commands = [n for n in tree.body if path == CLI and isinstance(n, ast.FunctionDef) and n.decorator_list]
+    found = {REST: [name for node in tree.body if node not in commands for name in _imports(node, path)]}
+    for node in commands:
+        name = _command_name(node)
+        if name in found:
+            raise ValueError(f"{path}:{node.lineno}: two commands are called '{name}'; a rule needs exactly one")
+        found[name] = list(_imports(node, path))
+    return found
 
 
 def _command_name(function: ast.FunctionDef) -> str:
@@ -77,8 +122,8 @@ def _command_name(function: ast.FunctionDef) -> str:
     return function.name.replace("_", "-")
 
 
-def _imports(tree: ast.AST, path: Path) -> Iterator[Path]:
-    """The files of ``featdiff`` that the imports anywhere inside ``tree`` run."""
+def _imports(tree: ast.AST, path: Path) -> Iterator[str]:
+    """The modules of ``featdiff`` that the imports anywhere inside ``tree`` may mean."""
     for node in _statements(tree):
         if isinstance(node, ast.Import):
             names: Iterable[str] = [alias.name for alias in node.names]
@@ -88,8 +133,7 @@ def _imports(tree: ast.AST, path: Path) -> Iterator[Path]:
             names = [str(node.module), *(f"{node.module}.{alias.name}" for alias in node.names)]
         else:
             continue
-        for name in names:
-            yield from _files(name)
+        yield from (name for name in names if name.split(".")[0] == PACKAGE)
 
 
 def _statements(tree: ast.AST) -> Iterator[ast.AST]:
@@ -105,8 +149,6 @@ def _statements(tree: ast.AST) -> Iterator[ast.AST]:
 def _files(module: str) -> tuple[Path, ...]:
     """A module of ``featdiff`` as its file, with the ``__init__.py`` of each package above it."""
     parts = module.split(".")
-    if parts[0] != PACKAGE:
-        return ()
     above = [Path(*parts[:n], "__init__.py") for n in range(1, len(parts) + 1)]
     return tuple(path for path in (*above, Path(*parts).with_suffix(".py")) if path.is_file())
 

@@ -4,11 +4,7 @@
 
 rule sample:
     input:
-        model=lambda wildcards: project.model_of(wildcards.sampling),
-        centroids=lambda wildcards: project.guide_of(wildcards.sampling),
-        weak=lambda wildcards: project.weak_of(wildcards.sampling),
-        weak_centroids=lambda wildcards: project.weak_guide_of(wildcards.sampling),
-        levels=lambda wildcards: project.levels_of(wildcards.sampling),
+        unpack(lambda wildcards: project.drawn_from(wildcards.sampling)),
     output:
         shard=temp(project.path("samples/{sampling}/shards/{shard}.zip")),
     log:
@@ -23,29 +19,20 @@ rule sample:
         code=fingerprint("sample.smk", "sample"),
         settings=lambda wildcards: project.params.samplings[wildcards.sampling].model_dump_json(),
         sections=lambda wildcards: [f"samplings.{wildcards.sampling}"],
-        guide=lambda wildcards: " ".join(
-            [
-                options("centroids", project.guide_of(wildcards.sampling)),
-                options("weak", project.weak_of(wildcards.sampling)),
-                options("weak-centroids", project.weak_guide_of(wildcards.sampling)),
-                options("levels", project.levels_of(wildcards.sampling)),
-            ]
+        drawn_from=lambda wildcards: " ".join(
+            options(name.replace("_", "-"), files) for name, files in project.drawn_from(wildcards.sampling).items()
         ),
     message:
         "Sampling {wildcards.sampling}, shard {wildcards.shard}"
     shell:
-        "featdiff sample --settings {params.settings:q} --model {input.model} {params.guide}"
+        "featdiff sample --settings {params.settings:q} {params.drawn_from}"
         " --shard {wildcards.shard} --out {output.shard} > {log} 2>&1"
 
 
 rule gather:
     input:
+        unpack(lambda wildcards: project.drawn_from(wildcards.sampling)),
         shards=lambda wildcards: project.shards_of(wildcards.sampling),
-        model=lambda wildcards: project.model_of(wildcards.sampling),
-        centroids=lambda wildcards: project.guide_of(wildcards.sampling),
-        weak=lambda wildcards: project.weak_of(wildcards.sampling),
-        weak_centroids=lambda wildcards: project.weak_guide_of(wildcards.sampling),
-        levels=lambda wildcards: project.levels_of(wildcards.sampling),
     output:
         samples=project.path("samples/{sampling}/samples.zip"),
     log:
