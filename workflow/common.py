@@ -6,7 +6,7 @@ Only lookups: the science is in ``featdiff``. Importing this costs no torch, so 
 import re
 import shlex
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -254,6 +254,11 @@ def by_attempt(megabytes: int) -> Callable[[Any, int], int]:
 def options(name: str, values: Iterable[str]) -> str:
     """``--name a --name b``: an option that may stand many times or not at all."""
     return " ".join(f"--{name} {shlex.quote(value)}" for value in values)
+
+
+def all_options(values: Mapping[str, Iterable[str]]) -> str:
+    """Several options by their names; an underscore in a name is a dash on the command line."""
+    return " ".join(options(name.replace("_", "-"), value) for name, value in values.items())
 
 
 def shell_prefix() -> str:

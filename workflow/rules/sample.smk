@@ -19,9 +19,7 @@ rule sample:
         code=fingerprint("sample.smk", "sample"),
         settings=lambda wildcards: project.params.samplings[wildcards.sampling].model_dump_json(),
         sections=lambda wildcards: [f"samplings.{wildcards.sampling}"],
-        drawn_from=lambda wildcards: " ".join(
-            options(name.replace("_", "-"), files) for name, files in project.drawn_from(wildcards.sampling).items()
-        ),
+        drawn_from=lambda wildcards: all_options(project.drawn_from(wildcards.sampling)),
     message:
         "Sampling {wildcards.sampling}, shard {wildcards.shard}"
     shell:
