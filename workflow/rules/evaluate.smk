@@ -58,7 +58,6 @@ rule between_measures:
         images=project.path("between/{line}/images.zip"),
         data=lambda wildcards: project.dataset(project.between_dataset(wildcards.line)),
         data_features=lambda wildcards: project.features("data", project.between_dataset(wildcards.line)),
-        code=sources("between-measures", "evaluate.smk"),
     output:
         measures=project.path("between/{line}/measures.json"),
     log:
@@ -70,6 +69,7 @@ rule between_measures:
         mem_mb=by_attempt(2000),
         runtime=60,
     params:
+        code=fingerprint("evaluate.smk", "between-measures"),
         settings=project.params.evaluation.model_dump_json(),
         sections=["evaluation"],
     message:

@@ -54,7 +54,6 @@ rule between:
     input:
         model=lambda wildcards: project.model_of(project.params.between[wildcards.line].sampling),
         centroids=lambda wildcards: project.guide_of(project.params.between[wildcards.line].sampling),
-        code=sources("between", "sample.smk"),
     output:
         images=project.path("between/{line}/images.zip"),
     log:
@@ -66,6 +65,7 @@ rule between:
         mem_mb=by_attempt(2000),
         runtime=120,
     params:
+        code=fingerprint("sample.smk", "between"),
         settings=lambda wildcards: project.params.between_spec(wildcards.line).model_dump_json(),
         sections=lambda wildcards: project.between_sections(wildcards.line),
     message:

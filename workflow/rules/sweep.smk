@@ -5,7 +5,6 @@ rule sweep:
     input:
         evaluations=[project.path("evaluation", f"{name}.json") for name in project.params.sweep],
         denoising=project.swept().values(),
-        code=sources("sweep", "sweep.smk"),
     output:
         table=project.path("tables/sweep.csv"),
     log:
@@ -16,6 +15,7 @@ rule sweep:
         mem_mb=by_attempt(1000),
         runtime=20,
     params:
+        code=fingerprint("sweep.smk", "sweep"),
         settings=project.params.model_dump_json(),
         sections=sorted(project.params.model_fields_set),
         denoising=options("denoising", map("=".join, project.swept().items())),
