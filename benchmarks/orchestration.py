@@ -1,7 +1,7 @@
 """What the workflow costs beside the work: runs with nothing to do, and the share of a whole run.
 
     python benchmarks/orchestration.py no-op [--jobs 10 100 1000] [--repeats 5] [--out docs/tables]
-    python benchmarks/orchestration.py share [--results results] [--log .snakemake/log/NEWEST.log] [--wall SECONDS]
+    python benchmarks/orchestration.py share [--results results] [--log .snakemake/log/NEWEST.log] [--wall SECONDS] [--out docs/tables]
 
 **no-op** writes a project with so many jobs (samplings as rows of an overlay), puts an empty file at each output, lets
 Snakemake take them as made (``--touch``), and times runs that find nothing to do. Beside it a bare workflow of as many jobs
@@ -28,6 +28,7 @@ import tempfile
 import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import yaml
 
@@ -242,26 +243,32 @@ def main() -> None:
     timing = commands.add_parser("no-op")
     timing.add_argument("--jobs", type=int, nargs="+", default=[10, 100, 1000])
     timing.add_argument("--repeats", type=int, default=5)
-    timing.add_argument("--out", type=Path, help="folder for orchestration.md and orchestration.json")
+    timing.add_argument("--out", type=Path, help="folder for no-op.json")
     whole = commands.add_parser("share")
     whole.add_argument("--results", type=Path, default=Path("results"))
     whole.add_argument("--log", type=Path)
+    whole.add_argument("--out", type=Path, help="folder for share.json")
     whole.add_argument("--wall", type=float, help="seconds of the whole command, by the clock")
     arguments = parser.parse_args()
     if arguments.command == "share":
         logs = sorted(Path(".snakemake/log").glob("*.log"))
-        print(json.dumps(share(arguments.results, arguments.log or logs[-1], arguments.wall), indent=2))
+        keep(arguments.out, "share", share(arguments.results, arguments.log or logs[-1], arguments.wall))
         return
     rows = []
     for jobs in arguments.jobs:
         rows.append(no_op(jobs, arguments.repeats))
         print(table(rows), flush=True)
-    if arguments.out:
-        arguments.out.mkdir(parents=True, exist_ok=True)
-        (arguments.out / "orchestration.md").write_text(table(rows))
-        values = [{**asdict(row), "ratio": row.ratio} for row in rows]
-        about = {"repeats": arguments.repeats, "python": platform.python_version(), "rows": values}
-        (arguments.out / "orchestration.json").write_text(json.dumps(about, indent=2) + "\n")
+    values = [{**asdict(row), "ratio": row.ratio} for row in rows]
+    keep(arguments.out, "no-op", {"repeats": arguments.repeats, "python": platform.python_version(), "rows": values})
+
+
+def keep(folder: Path | None, name: str, values: dict[str, Any]) -> None:
+    """Print what was found; ``benchmarks/summary.py`` reads the file."""
+    text = json.dumps(values, indent=2) + "\n"
+    print(text)
+    if folder:
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / f"{name}.json").write_text(text, encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -125,7 +125,7 @@ class Project:
         return [self.path("levels", row.dataset, f"{row.corruption}.npz")] if row.corruption else []
 
     def drawn_from(self, sampling: str) -> dict[str, list[str]]:
-        """All files a set of samples is drawn from, by the name of the option that takes them."""
+        """All files a set of samples is drawn from, by the option that takes them."""
         weak = self.params.models_of(sampling)[1:]  # of autoguidance
         return {
             "model": [self.model_of(sampling)],
@@ -202,12 +202,16 @@ class Project:
             return self.params.dataset_of(name)
         return name.removeprefix(REAL)
 
-    def samples_of(self, name: str) -> list[str]:
-        """The samples that an evaluation measures; none for ``real-D``."""
-        return [self.samples(name)] if name in self.params.samplings else []
-
-    def samples_features_of(self, name: str) -> list[str]:
-        return [self.features("samples", name)] if name in self.params.samplings else []
+    def measured(self, name: str) -> dict[str, list[str]]:
+        """All files an evaluation reads, by the option that takes them; ``real-D`` has no samples."""
+        reference = self.reference_of(name)
+        drawn = name in self.params.samplings
+        return {
+            "data": [self.dataset(reference)],
+            "data_features": [self.features("data", reference)],
+            "samples": [self.samples(name)] if drawn else [],
+            "samples_features": [self.features("samples", name)] if drawn else [],
+        }
 
     def evaluations(self) -> list[str]:
         names = [*self.samplings, *(REAL + dataset for dataset in self.datasets)]

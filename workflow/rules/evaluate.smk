@@ -26,10 +26,7 @@ rule embed:
 
 rule evaluate:
     input:
-        data=lambda wildcards: project.dataset(project.reference_of(wildcards.name)),
-        data_features=lambda wildcards: project.features("data", project.reference_of(wildcards.name)),
-        samples=lambda wildcards: project.samples_of(wildcards.name),
-        samples_features=lambda wildcards: project.samples_features_of(wildcards.name),
+        unpack(lambda wildcards: project.measured(wildcards.name)),
     output:
         evaluation=project.path("evaluation/{name}.json"),
     log:
@@ -44,13 +41,12 @@ rule evaluate:
         code=fingerprint("evaluate.smk", "evaluate"),
         settings=project.params.evaluation.model_dump_json(),
         sections=["evaluation"],
-        samples=lambda wildcards: options("samples", project.samples_of(wildcards.name)),
-        features=lambda wildcards: options("samples-features", project.samples_features_of(wildcards.name)),
+        measured=lambda wildcards: all_options(project.measured(wildcards.name)),
     message:
         "Evaluating {wildcards.name}"
     shell:
-        "featdiff evaluate --settings {params.settings:q} --data {input.data} --data-features {input.data_features}"
-        " {params.samples} {params.features} --name {wildcards.name} --out {output.evaluation} > {log} 2>&1"
+        "featdiff evaluate --settings {params.settings:q} {params.measured} --name {wildcards.name}"
+        " --out {output.evaluation} > {log} 2>&1"
 
 
 rule between_measures:
