@@ -312,3 +312,8 @@ def test_weights_of_another_number_type_are_refused(folder, tmp_path):
     save_file(same_bytes, path, metadata={"featdiff": json.dumps({"data": header, "manifest": manifest})})
     with pytest.raises(UserError, match=r"c\.safetensors: damaged"):
         checkpoint.read(path)
+
+
+def test_a_folder_in_the_place_of_an_artifact_is_said_to_be_one(tmp_path):
+    with pytest.raises(UserError, match="is a folder, a file was expected"):
+        checkpoint.read(tmp_path)
