@@ -290,7 +290,7 @@ def unreadable(path: Path | str, error: BaseException) -> UserError:
     """What to tell of a file that can't be read: missing, not permitted, or damaged."""
     if isinstance(error, FileNotFoundError | NotADirectoryError):
         return UserError(f"{path}: no such file; run the rule that makes it")
-    if isinstance(error, IsADirectoryError):
+    if Path(path).is_dir():
         return UserError(f"{path}: is a folder, a file was expected; give the file that a rule made")
     if isinstance(error, OSError) and error.errno is not None and error.errno != errno.EINVAL:
         return UserError(f"{path}: can't be read ({error.strerror}); mend its permissions or its disk and run again")
