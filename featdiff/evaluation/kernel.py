@@ -5,7 +5,7 @@ Unlike the Frechet distance it has no bias with the number of images, so it may 
 
 import numpy as np
 
-from featdiff.evaluation.distances import tiles
+from featdiff.evaluation.distances import TILE
 
 
 def polynomial_mmd(real: np.ndarray, generated: np.ndarray) -> float:
@@ -32,13 +32,24 @@ def kid(
 
 
 def _sum(a: np.ndarray, b: np.ndarray) -> float:
-    return sum(float(_kernel(x @ y.T, a.shape[1]).sum()) for _, x in tiles(a) for _, y in tiles(b))
+    """The sum of the kernel over all pairs of rows, in blocks, each row's part added up in float64.
+
+    Products are taken in the precision of the features: in float32 the distance is right to about 1e-6 of the kernel's
+    mean, in half the time.
+    """
+    parts = [[v[start : start + TILE] for start in range(0, len(v), TILE)] for v in (a, b)]
+    sums = (_cubed(x @ y.T, a.shape[1]).sum(1).sum(dtype=np.float64) for x in parts[0] for y in parts[1])
+    return float(sum(sums))
 
 
 def _diagonal(a: np.ndarray) -> float:
-    return sum(float(_kernel(np.einsum("nd,nd->n", x, x), a.shape[1]).sum()) for _, x in tiles(a))
+    return float(_cubed(np.einsum("nd,nd->n", a, a), a.shape[1]).sum(dtype=np.float64))
 
 
-def _kernel(products: np.ndarray, size: int) -> np.ndarray:
-    base = products / size + 1
-    return base * base * base  # many times quicker than ** 3
+def _cubed(products: np.ndarray, size: int) -> np.ndarray:
+    """``(products / size + 1)^3``; overwrites ``products``."""
+    products /= size
+    products += 1
+    cubes = products * products
+    cubes *= products  # many times quicker than ** 3
+    return cubes

@@ -19,6 +19,8 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
+from featdiff.networks.normalisation import over_positions
+
 Match = Callable[[slice, Tensor], Tensor | None]
 EVEN = 1e-3  # deviation that an even channel counts as, so that no gradient is infinite; activations are of order one
 
@@ -77,7 +79,7 @@ class FeatureTap(nn.Module):
 
     def forward(self, activation: Tensor, match: Match) -> tuple[Tensor, Tensor]:
         """Return the moved activation (B, C, H, W) and the block's part of ``phi`` before the move, (B, C) or (B, 2 C)."""
-        means = activation.mean(dim=(2, 3))
+        means = over_positions(activation) / activation[0, 0].numel()
         if self.deviation:
             return self._with_deviation(activation, means, match)
         shift = match(self.columns, means)

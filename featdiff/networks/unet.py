@@ -8,38 +8,14 @@ are not normalised, and the output layer is the last block's second convolution;
 
 import itertools
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import torch
 from torch import Tensor, nn
 
 from featdiff.errors import UserError
 from featdiff.networks.matching import FeatureTap, Match, unmatched
-
-
-class StdNorm(nn.Module):
-    """Divide by the standard deviation over (C, H, W), then scale each channel.
-
-    The mean is **not** subtracted: subtracting it, as group, layer or instance normalisation do, would erase the feature.
-    """
-
-    def __init__(self, channels: int):
-        super().__init__()
-        self.gain = nn.Parameter(torch.ones(channels))
-
-    def forward(self, x: Tensor, bias: Tensor | None = None) -> Tensor:
-        """Normalise (B, C, H, W) and add a bias (B, C), if there is one, in the same pass over memory."""
-        factor = (self.gain * torch.rsqrt(variance(x) + 1e-6)[:, None]).to(x.dtype)[:, :, None, None]
-        return x * factor if bias is None else torch.addcmul(bias.to(x.dtype)[:, :, None, None], x, factor)
-
-
-def variance(x: Tensor) -> Tensor:
-    """Variance over (C, H, W) of each image, (B,), at least in float32; on a CPU four times as fast as ``x.var``."""
-    values = x.permute(0, 2, 3, 1).flatten(1)  # the order of channels_last memory
-    if values.dtype in (torch.bfloat16, torch.float16):
-        values = values.float()
-    mean = values.sum(1) / values.shape[1]
-    return (torch.linalg.vecdot(values, values) / values.shape[1] - mean**2).clamp(min=0)
+from featdiff.networks.normalisation import StdNormReLU
 
 
 class ConvNormReLU(nn.Module):
@@ -48,17 +24,17 @@ class ConvNormReLU(nn.Module):
     def __init__(self, channels_in: int, channels_out: int, *, normalised: bool = True, embedding: int = 0):
         super().__init__()
         self.conv = nn.Conv2d(channels_in, channels_out, 3, padding=1)
-        self.norm = StdNorm(channels_out) if normalised else None
+        self.norm = StdNormReLU(channels_out) if normalised else None
         self.bias = nn.Linear(embedding, channels_out) if embedding else None
 
-    def forward(self, x: Tensor, embedded: Tensor | None) -> Tensor:
+    def forward(self, x: Tensor, bias: Tensor | None) -> Tensor:
+        """``bias`` (B, C): what the layer's own linear map makes of the noise embedding (:meth:`FeatureUNet._biases`)."""
         x = self.conv(x)
-        bias = self.bias(embedded) if self.bias is not None else None
         if self.norm is not None:
-            x = self.norm(x, bias)
-        elif bias is not None:
-            x = x + bias[:, :, None, None]
-        return torch.relu(x)
+            return self.norm(x, bias)
+        if bias is not None:
+            x = x + bias.to(x.dtype)[:, :, None, None]
+        return x.relu_()
 
 
 class Block(nn.Module):
@@ -71,10 +47,23 @@ class Block(nn.Module):
             for i, (a, b) in enumerate(itertools.pairwise(widths))
         )
 
-    def forward(self, x: Tensor, embedded: Tensor | None) -> Tensor:
+    def forward(self, x: Tensor, biases: Iterator[Tensor | None]) -> Tensor:
+        """``biases`` are those of all layers that are left of the network, in the order of the forward pass."""
         for layer in self.layers:
-            x = layer(x, embedded)
+            x = layer(x, next(biases))
         return x
+
+
+class Upsampling(nn.ConvTranspose2d):
+    """The transposed convolution 2x2 of stride 2 as what it is: one matrix product, and its results put in their places."""
+
+    def forward(self, x: Tensor, output_size: list[int] | None = None) -> Tensor:
+        """Images (B, C, H, W) -> (B, D, 2 H, 2 W)."""
+        (B, C, H, W), D = x.shape, self.out_channels
+        product = x.permute(0, 2, 3, 1).reshape(-1, C) @ self.weight.permute(0, 2, 3, 1).flatten(1)  # (B H W, 4 D)
+        assert self.bias is not None
+        squares = product.view(B, H, W, 2, 2, D) + self.bias.to(product.dtype)
+        return squares.permute(0, 1, 3, 2, 4, 5).reshape(B, 2 * H, 2 * W, D).permute(0, 3, 1, 2)
 
 
 class NoiseEmbedding(nn.Module):
@@ -145,7 +134,7 @@ class FeatureUNet(nn.Module):
             inside = [2 * width, width, width] if i else [2 * width, width]
             blocks[f"decoder{i}"] = Block(inside, unnormalised=[] if i else [0], embedding=e)
         self.blocks = nn.ModuleDict(blocks)
-        self.up = nn.ModuleList(nn.ConvTranspose2d(widths[i + 1], widths[i], 2, stride=2) for i in range(scales))
+        self.up = nn.ModuleList(Upsampling(widths[i + 1], widths[i], 2, stride=2) for i in range(scales))
         self.out = nn.Conv2d(outer[0], channels * patch**2, 3, padding=1)
         if zero_output:
             for parameter in self.out.parameters():
@@ -174,11 +163,11 @@ class FeatureUNet(nn.Module):
 
         ``phi`` holds the means (and deviations) *before* matching, so with ``match=unmatched`` it is the feature vector of ``x``.
         """
-        embedded = self.embedding(noise, labels) if self.embedding is not None else None
+        biases = iter(self._biases(noise, labels))
         features: list[Tensor] = []
 
         def run(name: str, x: Tensor) -> Tensor:
-            x = self.blocks[name](x, embedded)
+            x = self.blocks[name](x, biases)
             if name in self.taps:
                 x, means = self.taps[name](x, match)
                 features.append(means)
@@ -194,3 +183,14 @@ class FeatureUNet(nn.Module):
             x = run(f"decoder{i}", torch.cat([self.up[i](x), skips[i]], dim=1))
         phi = torch.cat(features, dim=1) if features else x.new_zeros(len(x), 0)
         return self.merge(self.out(x)), phi
+
+    def _biases(self, noise: Tensor | None, labels: Tensor | None) -> list[Tensor | None] | tuple[Tensor, ...]:
+        """The biases (B, C) of all layers in the order of the forward pass, from one product in float32."""
+        layers = [layer for layer in self.blocks.modules() if isinstance(layer, ConvNormReLU)]
+        maps = [layer.bias for layer in layers if layer.bias is not None]
+        if self.embedding is None or noise is None:
+            return [None] * len(layers)
+        with torch.autocast(noise.device.type, enabled=False):
+            weight, bias = torch.cat([m.weight for m in maps]), torch.cat([m.bias for m in maps])
+            together = nn.functional.linear(self.embedding(noise, labels), weight, bias)
+        return together.split([m.out_features for m in maps], dim=1)

@@ -31,6 +31,7 @@ from featdiff.params import Training, TrainSpec
 from featdiff.training import checkpoint, resume
 from featdiff.training.checkpoint import DataDescription
 from featdiff.training.devices import pick_device
+from featdiff.training.flat import Flat
 
 CHECK_EVERY = 50  # steps between two looks at the loss: a look waits for the device
 AGREE_EVERY = 5  # steps between two agreements of several processes whether one was told to stop
@@ -83,10 +84,14 @@ def learning_rate(training: Training, images: int) -> float:
 
 @dataclass
 class Run:
-    """What changes while a network is trained, and where its resume state lies."""
+    """What changes while a network is trained, and where its resume state lies.
+
+    ``flat`` are the trained parameters of ``denoiser`` as a vector, ``average`` their average; make it with :func:`start`.
+    """
 
     denoiser: NetworkDenoiser
-    average: dict[str, Tensor]
+    flat: Flat
+    average: Tensor
     optimizer: torch.optim.Optimizer
     keep: Path
     step: int = 0
@@ -96,7 +101,13 @@ class Run:
     def load(self, state: resume.State | None) -> None:
         if state is not None:
             self.step = self.saved = state.step
-            self.losses = resume.take_up(state, model=self.denoiser, average=self.average, optimizer=self.optimizer)
+            averages = self.averages()
+            self.losses = resume.take_up(state, model=self.denoiser, average=averages, optimizer=self.optimizer)
+
+    def averages(self) -> dict[str, Tensor]:
+        """The averaged weights by name: views into the average of what is trained, and copies of what is not."""
+        trained = self.flat.named(self.average)
+        return {name: trained.get(name, value.clone()) for name, value in self.denoiser.state_dict().items()}
 
     def save(self) -> None:
         """Write the resume state; only the first process does."""
@@ -104,7 +115,7 @@ class Run:
             self.keep,
             step=self.step,
             model=self.denoiser,
-            average=self.average,
+            average=self.averages(),
             optimizer=self.optimizer,
             losses=self.losses,
         )
@@ -127,30 +138,35 @@ def train(spec: TrainSpec, data: Path, out: Path, *, state: Path) -> None:
     saves a state first; a finished run returns at once. Raises :class:`UserError` when the loss is not finite.
     """
     made = artifacts.manifest("checkpoint", spec, {"dataset": data})
-    accelerator = _accelerator(spec.training)
+    accelerator = accelerator_of(spec.training)
     if _from_first(accelerator, lambda: checkpoint.made_by(out, made)):
         return
     images = archive.read(data, "dataset").select(split="train")
     description = describe(images)
     if spec.only is not None:
         images = images.select(label=label_of(spec.only, description.classes))
-    denoiser = checkpoint.new_denoiser(spec, description)
-    convert_conv2d_weight_memory_format(denoiser, torch.channels_last)
-    average = {name: tensor.detach().clone() for name, tensor in denoiser.state_dict().items()}
-    run = Run(denoiser, average, _optimizer(denoiser, spec.training), resume.folder(state, made))
+    run, objective = start(spec, description, accelerator, resume.folder(state, made))
     if accelerator.is_main_process:
         artifacts.remove_leftovers(run.keep / resume.FILE)
     run.load(_from_first(accelerator, lambda: resume.read_state(run.keep, run.denoiser)))
-    objective, run.optimizer = accelerator.prepare(Objective(denoiser, spec), run.optimizer)
-    run.average = {name: tensor.to(accelerator.device) for name, tensor in average.items()}
-    _steps(run, spec.training, accelerator, objective, Batches(spec, images, accelerator))
+    steps(run, spec.training, accelerator, objective, Batches(spec, images, accelerator))
     if accelerator.is_main_process:
         run.save()
-        checkpoint.write(out, run.average, description, made)
+        checkpoint.write(out, run.averages(), description, made)
     accelerator.end_training()
 
 
-def _steps(run: Run, training: Training, accelerator: Accelerator, objective: nn.Module, batches: "Batches") -> None:
+def start(spec: TrainSpec, description: DataDescription, accelerator: Accelerator, keep: Path) -> tuple[Run, nn.Module]:
+    """A run before its first step, on its device, and the loss of a batch as a module; ``keep`` is for its resume state."""
+    denoiser = checkpoint.new_denoiser(spec, description)
+    convert_conv2d_weight_memory_format(denoiser, torch.channels_last)
+    objective = accelerator.prepare(Objective(denoiser, spec))
+    flat = Flat(denoiser)
+    optimizer = accelerator.prepare(_optimizer(flat.values, spec.training))
+    return Run(denoiser, flat, flat.values.detach().clone(), optimizer, keep), objective
+
+
+def steps(run: Run, training: Training, accelerator: Accelerator, objective: nn.Module, batches: "Batches") -> None:
     """Run the steps that are left."""
     total = -(-training.images // training.batch)
     save_every = max(1, training.save_every // training.batch)
@@ -168,11 +184,11 @@ def _steps(run: Run, training: Training, accelerator: Accelerator, objective: nn
                 group["lr"] = learning_rate(training, run.step * training.batch)
             loss = objective(*batches.batch(run.step))
             accelerator.backward(loss)
-            accelerator.clip_grad_norm_(objective.parameters(), training.gradient_clip)
+            accelerator.clip_grad_norm_([run.flat.values], training.gradient_clip)
             run.optimizer.step()
-            run.optimizer.zero_grad(set_to_none=True)
+            run.flat.zero_grad()
             run.step += 1
-            update_average(run.average, run.denoiser, decay=min(training.ema, (1 + run.step) / (10 + run.step)))
+            update_average(run.average, run.flat.values, decay=min(training.ema, (1 + run.step) / (10 + run.step)))
             recent.append(loss.detach())
             bar.update(training.batch)
             stop = _any(accelerator, bool(received), run.step)
@@ -191,7 +207,7 @@ def _steps(run: Run, training: Training, accelerator: Accelerator, objective: nn
                 raise SystemExit(128 + signal.SIGTERM)
 
 
-def _accelerator(training: Training) -> Accelerator:
+def accelerator_of(training: Training) -> Accelerator:
     """The processes of this run, each with a device of its own.
 
     Raises :class:`UserError` when the processes that were started together do not find each other: each would train alone.
@@ -228,11 +244,9 @@ def _any(accelerator: Accelerator, here: bool, step: int) -> bool:
 
 
 @torch.no_grad()
-def update_average(average: dict[str, Tensor], model: nn.Module, *, decay: float) -> None:
-    """``average <- decay * average + (1 - decay) * weights``, in place."""
-    weights = model.state_dict()
-    names = list(average)
-    torch._foreach_lerp_([average[n] for n in names], [weights[n] for n in names], 1 - decay)
+def update_average(average: Tensor, values: Tensor, *, decay: float) -> None:
+    """``average <- decay * average + (1 - decay) * values``, in place."""
+    average.lerp_(values, 1 - decay)
 
 
 def label_of(name: str, classes: tuple[str, ...]) -> int:
@@ -288,10 +302,9 @@ class Batches:
         return x, t, z, torch.where(hidden, self.no_label, labels)[self.rows].to(self.device)
 
 
-def _optimizer(model: nn.Module, training: Training) -> torch.optim.Optimizer:
+def _optimizer(values: nn.Parameter, training: Training) -> torch.optim.Optimizer:
     kind = torch.optim.Adam if training.optimizer == "adam" else torch.optim.AdamW
-    trained = [p for p in model.parameters() if p.requires_grad]
-    return kind(trained, lr=training.learning_rate, weight_decay=training.weight_decay, betas=(0.9, 0.99), fused=True)
+    return kind([values], lr=training.learning_rate, weight_decay=training.weight_decay, betas=(0.9, 0.99), fused=True)
 
 
 @contextmanager

@@ -6,7 +6,7 @@ import torch
 from featdiff.errors import UserError
 from featdiff.networks.build import build
 from featdiff.networks.matching import to_features, to_group
-from featdiff.networks.unet import FeatureUNet, StdNorm, variance
+from featdiff.networks.unet import FeatureUNet
 from featdiff.params import Network, parse
 
 BLOCKS = ["encoder0", "encoder1", "middle", "decoder1", "decoder0"]
@@ -136,20 +136,6 @@ def test_the_gradient_flows_through_the_partners_unless_told_otherwise():
         slope = torch.autograd.grad(estimates[gradient].square().sum(), partners, allow_unused=True)[0]
         assert (slope is not None and bool(slope.abs().max() > 0)) is gradient
     assert (estimates[True] - estimates[False]).abs().max() < 1e-10
-
-
-def test_the_normalisation_divides_by_the_standard_deviation_and_keeps_the_mean():
-    x = 3 + 2 * torch.randn(2, 4, 8, 8, generator=torch.Generator().manual_seed(0))
-    expected = x / x.std(dim=(1, 2, 3), correction=0, keepdim=True)
-    assert (StdNorm(4)(x) - expected).abs().max() < 1e-5
-    assert StdNorm(4)(x).mean() > 1
-
-
-def test_the_variance_is_torchs_in_every_memory_format_and_precision():
-    x = 5 + torch.randn(3, 4, 8, 8, generator=torch.Generator().manual_seed(0))
-    for values in (x, x.to(memory_format=torch.channels_last), x.double(), x.bfloat16()):
-        expected = values.double().var(dim=(1, 2, 3), correction=0)
-        assert (variance(values) / expected - 1).abs().max() < 1e-4
 
 
 def test_a_preconditioned_network_that_starts_at_zero_is_the_best_linear_denoiser():

@@ -35,7 +35,7 @@ from featdiff.params import TrainSpec
 from featdiff.training import loop
 settings, data, folder, event = sys.argv[1:]
 second, calls, told = os.environ["RANK"] == "1", [], []
-forward, terminated, steps = loop.Objective.forward, loop._terminated, loop._steps
+forward, terminated, steps = loop.Objective.forward, loop._terminated, loop.steps
 
 @contextmanager
 def watched():
@@ -54,9 +54,9 @@ def eventful(self, *batch):
 
 def kept(run, *rest):
     steps(run, *rest)
-    torch.save({"average": run.average, "model": run.denoiser.state_dict()}, f"{folder}/rank{os.environ['RANK']}.pt")
+    torch.save({"average": run.averages(), "model": run.denoiser.state_dict()}, f"{folder}/rank{os.environ['RANK']}.pt")
 
-loop._terminated, loop.Objective.forward, loop._steps = watched, eventful, kept
+loop._terminated, loop.Objective.forward, loop.steps = watched, eventful, kept
 loop.train(TrainSpec.model_validate_json(settings), Path(data), Path(folder, "checkpoint.safetensors"), state=Path(folder, "state"))
 """
 
@@ -254,6 +254,6 @@ def test_processes_that_did_not_find_each_other_do_not_train_alone(tiny_spec, mo
     monkeypatch.setattr(loop, "Accelerator", lambda **options: found)
     monkeypatch.setenv("WORLD_SIZE", "2")
     with pytest.raises(UserError, match="2 processes were started"):
-        loop._accelerator(tiny_spec.training)
+        loop.accelerator_of(tiny_spec.training)
     monkeypatch.setenv("WORLD_SIZE", "1")
-    assert loop._accelerator(tiny_spec.training) is found
+    assert loop.accelerator_of(tiny_spec.training) is found

@@ -1,0 +1,54 @@
+"""What all contenders share: the same images, the same pairs of features, the same count of operations."""
+
+from typing import Any
+
+import numpy as np
+
+SIGMA_START, SIGMA_END = 5.0, 0.01
+STEPS_A_RUN = 4  # training steps in one timed run
+EVALUATIONS = 8  # network evaluations of one sample
+
+
+def images(settings: dict[str, Any]) -> np.ndarray:
+    """Images (N, H, W, C) uint8 of a seed: smooth enough to be no harder than photographs."""
+    generator = np.random.default_rng(settings["seed"])
+    n, size, channels = settings["images"], settings["size"], settings["channels"]
+    coarse = generator.integers(0, 256, (n, size // 4, size // 4, channels), dtype=np.uint8)
+    return coarse.repeat(4, axis=1).repeat(4, axis=2)
+
+
+def centred(settings: dict[str, Any]):  # type: ignore[no-untyped-def]
+    """The same images as a float tensor (N, C, H, W) in [-1, 1], in memory: nothing is cheaper to take batches from."""
+    import torch
+
+    pixels = torch.from_numpy(images(settings)).permute(0, 3, 1, 2).contiguous()
+    return pixels.float() / 127.5 - 1
+
+
+def features(settings: dict[str, Any]) -> tuple[np.ndarray, np.ndarray]:
+    """Two sets of features (N, D) float32 of unlike, correlated Gaussians."""
+    generator = np.random.default_rng(settings["seed"])
+    n, d = settings["count"], settings["dimension"]
+    mixing = generator.standard_normal((d, d)).astype(np.float32) / d**0.5
+    real = generator.standard_normal((n, d)).astype(np.float32) @ mixing
+    generated = generator.standard_normal((n, d)).astype(np.float32) @ (mixing * 0.9) + 0.05
+    return np.abs(real), np.abs(generated)  # as activations after a ReLU
+
+
+def about_network(network: Any, forward: Any) -> dict[str, Any]:
+    """Parameters, and multiplications of one image's forward pass, counted by torch."""
+    import torch
+    from torch.utils.flop_counter import FlopCounterMode
+
+    counter = FlopCounterMode(display=False)
+    with torch.no_grad(), counter:
+        forward()
+    parameters = sum(p.numel() for p in network.parameters())
+    return {"parameters": parameters, "multiplications": counter.get_total_flops() // 2}
+
+
+def autocast(settings: dict[str, Any]):  # type: ignore[no-untyped-def]
+    """bf16 where the settings say so, as accelerate's mixed precision does it."""
+    import torch
+
+    return torch.autocast("cpu", torch.bfloat16, enabled=settings["precision"] == "bf16")

@@ -1,0 +1,56 @@
+"""denoising-diffusion-pytorch (lucidrains): its Unet, its GaussianDiffusion's loss and DDIM, its folder data set."""
+
+from typing import Any
+
+import torch
+from denoising_diffusion_pytorch import GaussianDiffusion, Unet
+from worker import Work
+
+from contenders import common
+
+WIDTH, MULTIPLES = 24, (1, 2)
+
+
+def training(settings: dict[str, Any]) -> Work:
+    """The step of its Trainer: loss of its diffusion, clipping, its optimiser's arguments replaced by ours."""
+    diffusion, about = _diffusion(settings)
+    optimizer = torch.optim.AdamW(diffusion.parameters(), lr=1e-4, betas=(0.9, 0.99), fused=True)
+    data = (common.centred(settings) + 1) / 2
+
+    def run() -> None:
+        for _ in range(common.STEPS_A_RUN):
+            batch = data[torch.randint(len(data), (settings["batch"],))]
+            with common.autocast(settings):
+                loss = diffusion(batch)
+            loss.backward()
+            torch.nn.utils.clip_grad_norm_(diffusion.parameters(), 1.0)
+            optimizer.step()
+            optimizer.zero_grad()
+
+    return Work(run, settings["batch"] * common.STEPS_A_RUN, about)
+
+
+def sampling(settings: dict[str, Any]) -> Work:
+    diffusion, about = _diffusion(settings, sampling_timesteps=common.EVALUATIONS)
+    diffusion.eval()
+
+    def run() -> None:
+        with common.autocast(settings):
+            diffusion.sample(batch_size=settings["batch"])
+
+    return Work(run, settings["batch"] * common.EVALUATIONS, about)
+
+
+def loading(settings: dict[str, Any]) -> Work:
+    from denoising_diffusion_pytorch.denoising_diffusion_pytorch import Dataset
+
+    from contenders.loaders import epochs
+
+    return epochs(Dataset(settings["folder"], settings["size"], augment_horizontal_flip=True), settings)
+
+
+def _diffusion(settings: dict[str, Any], **more: Any) -> tuple[GaussianDiffusion, dict[str, Any]]:
+    network = Unet(WIDTH, channels=settings["channels"], dim_mults=MULTIPLES)
+    image = torch.zeros(1, settings["channels"], settings["size"], settings["size"])
+    about = common.about_network(network, lambda: network(image, torch.zeros(1)))
+    return GaussianDiffusion(network, image_size=settings["size"], timesteps=1000, **more), about

@@ -1,0 +1,61 @@
+"""diffusers: its UNet2DModel without attention, DDPMScheduler and DDPMPipeline; the step of its unconditional example."""
+
+from typing import Any
+
+import torch
+from diffusers import DDPMPipeline, DDPMScheduler, UNet2DModel
+from worker import Work
+
+from contenders import common
+
+WIDTHS = (16, 32, 56)
+
+
+def training(settings: dict[str, Any]) -> Work:
+    """The step of examples/unconditional_image_generation without its weight average."""
+    network, about = _network(settings)
+    scheduler, data = DDPMScheduler(num_train_timesteps=1000), common.centred(settings)
+    optimizer = torch.optim.AdamW(network.parameters(), lr=1e-4, betas=(0.9, 0.99), fused=True)
+
+    def run() -> None:
+        for _ in range(common.STEPS_A_RUN):
+            batch = data[torch.randint(len(data), (settings["batch"],))]
+            noise, steps = torch.randn_like(batch), torch.randint(0, 1000, (len(batch),))
+            noisy = scheduler.add_noise(batch, noise, steps)
+            with common.autocast(settings):
+                loss = torch.nn.functional.mse_loss(network(noisy, steps).sample, noise)
+            loss.backward()
+            torch.nn.utils.clip_grad_norm_(network.parameters(), 1.0)
+            optimizer.step()
+            optimizer.zero_grad()
+
+    return Work(run, settings["batch"] * common.STEPS_A_RUN, about)
+
+
+def sampling(settings: dict[str, Any]) -> Work:
+    network, about = _network(settings)
+    pipeline = DDPMPipeline(network.eval(), DDPMScheduler(num_train_timesteps=1000))
+    pipeline.set_progress_bar_config(disable=True)
+
+    def run() -> None:
+        with common.autocast(settings):
+            pipeline(settings["batch"], num_inference_steps=common.EVALUATIONS, output_type="np")
+
+    return Work(run, settings["batch"] * common.EVALUATIONS, about)
+
+
+def _network(settings: dict[str, Any]) -> tuple[UNet2DModel, dict[str, Any]]:
+    channels, size = settings["channels"], settings["size"]
+    network = UNet2DModel(
+        sample_size=size,
+        in_channels=channels,
+        out_channels=channels,
+        layers_per_block=1,
+        block_out_channels=WIDTHS,
+        norm_num_groups=8,
+        down_block_types=("DownBlock2D",) * 3,
+        up_block_types=("UpBlock2D",) * 3,
+        add_attention=False,
+    )
+    image = torch.zeros(1, channels, size, size)
+    return network, common.about_network(network, lambda: network(image, 1))

@@ -1,0 +1,199 @@
+"""featdiff: the steps of its own training loop, its own sampling, loading, preparing and measures."""
+
+import itertools
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+from worker import Work
+
+from contenders import common
+from featdiff import artifacts, params
+from featdiff.data import archive
+from featdiff.data.archive import ImageArchive
+from featdiff.diffusion import levels
+from featdiff.evaluation.diversity import vendi_score
+from featdiff.evaluation.frechet import frechet_distance
+from featdiff.evaluation.kernel import kid
+from featdiff.evaluation.manifold import manifold as measure_manifold
+from featdiff.sampling import shards
+from featdiff.sampling.guided import GuidedDenoiser, Source
+from featdiff.training import checkpoint, loop
+from featdiff.training.checkpoint import DataDescription
+from featdiff.training.devices import keep_freed_memory
+
+CLASSES = ("a", "b", "c")
+NETWORK = params.Network(widths=(32, 64, 96))
+
+
+def training(settings: dict[str, Any]) -> Work:
+    """Steps of the training loop: batch, loss, gradient, clipping, update, weight average, the bar, the looks at the loss."""
+    keep_freed_memory()
+    spec = _spec(settings)
+    accelerator = loop.accelerator_of(spec.training)
+    state, objective = loop.start(spec, _description(settings), accelerator, Path("never-written"))
+    batches = loop.Batches(spec, _archive(settings), accelerator)
+
+    def run() -> None:
+        until = (state.step + common.STEPS_A_RUN) * spec.training.batch
+        loop.steps(state, spec.training.model_copy(update={"images": until}), accelerator, objective, batches)
+
+    return Work(run, spec.training.batch * common.STEPS_A_RUN, _about(state.denoiser, settings))
+
+
+def sampling(settings: dict[str, Any]) -> Work:
+    """A batch of samples by DDPM's ancestral steps; ``guidance`` says how it is guided, ``condition`` what the network is told."""
+    keep_freed_memory()
+    guidance = {"kind": settings["guidance"]}
+    if settings["guidance"] != "none":
+        guidance["strength"] = 2.0
+    sampler = {"kind": "ddpm", "steps": common.EVALUATIONS}
+    chosen = params.Sampling.model_validate(
+        {"model": "m", "guidance": guidance, "sampler": sampler, "images": 64, "batch": settings["batch"]}
+    )
+    with tempfile.TemporaryDirectory() as folder:
+        source = _model(Path(folder), settings)
+        denoiser = GuidedDenoiser(chosen.guidance, source, None, torch.device("cpu"))
+    known = [-1] if settings["guidance"] == "none" else range(len(CLASSES))
+    batch = [shards.Draw(label, i) for label, i in zip(itertools.cycle(known), range(settings["batch"]))]
+
+    def run() -> None:
+        shards.draw_batch(chosen, denoiser, batch, denoiser.trained, torch.device("cpu"))
+
+    return Work(run, settings["batch"] * common.EVALUATIONS, _about(denoiser.trained.denoiser, settings))
+
+
+def loading(settings: dict[str, Any]) -> Work:
+    """As many batches as an epoch has, of images that lie in memory."""
+    spec = _spec(settings)
+    batches = loop.Batches(spec, _archive(settings), loop.accelerator_of(spec.training)).batches
+    count, number = settings["images"] // settings["batch"], itertools.count()
+
+    def run() -> None:
+        for _ in range(count):
+            batches.batch(next(number), settings["batch"])
+
+    return Work(run, count * settings["batch"])
+
+
+def reading(settings: dict[str, Any]) -> Work:
+    """The first epoch: the archive is read, every byte checked, and as many batches taken as an epoch has."""
+    path = Path(tempfile.mkdtemp()) / "dataset.zip"
+    images = _archive(settings)
+    archive.write(path, images.images, images.index, artifacts.manifest("dataset", {}))
+    spec = _spec(settings)
+    accelerator, count = loop.accelerator_of(spec.training), settings["images"] // settings["batch"]
+
+    def run() -> None:
+        batches = loop.Batches(spec, archive.read(path, "dataset"), accelerator).batches
+        for k in range(count):
+            batches.batch(k, settings["batch"])
+
+    return Work(run, count * settings["batch"])
+
+
+def preparing(settings: dict[str, Any]) -> Work:
+    from featdiff.data.prepare import prepare
+
+    out = Path(tempfile.mkdtemp())
+    dataset = params.Dataset.model_validate(
+        {
+            "source": {"kind": "folder", "path": settings["folder"]},
+            "layout": {"kind": "crop", "size": settings["size"]},
+            "mode": "rgb",
+        }
+    )
+    return Work(lambda: prepare(dataset, out / "dataset.zip"), settings["images"])
+
+
+def frechet(settings: dict[str, Any]) -> Work:
+    real, generated = common.features(settings)
+    return _value(lambda: {"value": frechet_distance(real, generated)}, settings)
+
+
+def kernel(settings: dict[str, Any]) -> Work:
+    real, generated = common.features(settings)
+    subsets, size = settings["subsets"], settings["subset_size"]
+
+    def compute() -> dict[str, float]:
+        values = kid(real, generated, subsets=subsets, size=size, generator=np.random.default_rng(0))
+        return {"value": float(values.mean())}
+
+    return _value(compute, settings)
+
+
+def manifold(settings: dict[str, Any]) -> Work:
+    real, generated = common.features(settings)
+    return _value(lambda: measure_manifold(real=real, generated=generated, neighbours=5)._asdict(), settings)
+
+
+def vendi(settings: dict[str, Any]) -> Work:
+    _, generated = common.features(settings)
+    return _value(lambda: {"value": vendi_score(generated)}, settings)
+
+
+def _value(compute: Any, settings: dict[str, Any]) -> Work:
+    work = Work(lambda: None, settings["count"])
+    work.run = lambda: work.about.update(compute())
+    return work
+
+
+def _spec(settings: dict[str, Any]) -> params.TrainSpec:
+    """The default run's training of ``params.yaml``: seven clean partners, where the condition is the feature."""
+    training = params.Training.model_validate(
+        {
+            "images": 10**9,
+            "batch": settings["batch"],
+            "partners": 7,
+            "partner_noise": "clean",
+            "precision": settings["precision"],
+            "save_every": 10**9,
+        }
+    )
+    return params.TrainSpec(
+        network=NETWORK, training=training, condition=settings["condition"], corruption=None, seed=settings["seed"]
+    )
+
+
+def _description(settings: dict[str, Any]) -> DataDescription:
+    return DataDescription(classes=CLASSES, channels=settings["channels"], size=settings["size"], mean=0.5, std=0.25)
+
+
+def _archive(settings: dict[str, Any]) -> ImageArchive:
+    images = common.images(settings)
+    labels = np.arange(len(images)) % len(CLASSES)
+    index = pd.DataFrame(
+        {
+            "path": [f"train/{CLASSES[label]}/{i:06d}.png" for i, label in enumerate(labels)],
+            "split": "train",
+            "label": labels,
+            "class": [CLASSES[label] for label in labels],
+        }
+    )
+    return ImageArchive(images, index, artifacts.manifest("dataset", {}))
+
+
+def _model(folder: Path, settings: dict[str, Any]) -> Source:
+    """An untrained model with its centroids, as files: samples cost the same."""
+    spec, path, table = _spec(settings), folder / "checkpoint.safetensors", folder / "centroids.npz"
+    denoiser = checkpoint.new_denoiser(spec, _description(settings))
+    checkpoint.write(path, denoiser.state_dict(), _description(settings), artifacts.manifest("checkpoint", spec))
+    if settings["guidance"] != "feature":
+        return Source(path)
+    generator = torch.Generator().manual_seed(settings["seed"])
+    sigmas = levels.logarithmic(common.SIGMA_END, common.SIGMA_START, settings["levels"])
+    arrays = {
+        "centroids": torch.rand(len(CLASSES), len(sigmas), denoiser.feature_dim, generator=generator).numpy(),
+        "sigma": sigmas.numpy(),
+        "classes": np.array(CLASSES, dtype=np.str_),
+    }
+    artifacts.write_arrays(table, arrays, artifacts.manifest("centroids", {}, {"checkpoint": path}))
+    return Source(path, table)
+
+
+def _about(denoiser: Any, settings: dict[str, Any]) -> dict[str, Any]:
+    image = torch.zeros(1, settings["channels"], settings["size"], settings["size"])
+    return common.about_network(denoiser, lambda: denoiser(image, torch.ones(1)))

@@ -1,0 +1,68 @@
+"""k-diffusion: its first image model without attention (the cheapest it has), its Denoiser's loss, Euler ancestral."""
+
+from typing import Any
+
+import k_diffusion
+import torch
+from worker import Work
+
+from contenders import common
+
+
+def training(settings: dict[str, Any]) -> Work:
+    """The step of its train.py: log-normal noise levels, the Karras loss, its optimiser's arguments replaced by ours."""
+    denoiser, about = _denoiser(settings)
+    optimizer = torch.optim.AdamW(denoiser.parameters(), lr=1e-4, betas=(0.9, 0.99), fused=True)
+    data = common.centred(settings)
+
+    def run() -> None:
+        for _ in range(common.STEPS_A_RUN):
+            batch = data[torch.randint(len(data), (settings["batch"],))]
+            noise, sigma = torch.randn_like(batch), (torch.randn(len(batch)) * 1.2 - 1.2).exp()
+            with common.autocast(settings):
+                loss = denoiser.loss(batch, noise, sigma).mean()
+            loss.backward()
+            optimizer.step()
+            optimizer.zero_grad()
+
+    return Work(run, settings["batch"] * common.STEPS_A_RUN, about)
+
+
+def sampling(settings: dict[str, Any]) -> Work:
+    denoiser, about = _denoiser(settings)
+    denoiser.eval()
+    sigmas = k_diffusion.sampling.get_sigmas_karras(common.EVALUATIONS, common.SIGMA_END, common.SIGMA_START)
+    shape = (settings["batch"], settings["channels"], settings["size"], settings["size"])
+
+    @torch.no_grad()
+    def run() -> None:
+        with common.autocast(settings):
+            x = torch.randn(shape) * common.SIGMA_START
+            k_diffusion.sampling.sample_euler_ancestral(denoiser, x, sigmas, disable=True)
+
+    return Work(run, settings["batch"] * common.EVALUATIONS, about)
+
+
+def loading(settings: dict[str, Any]) -> Work:
+    """The transforms of its train.py without its augmentation, which would cost more."""
+    from torchvision import transforms
+
+    from contenders.loaders import epochs
+
+    size = settings["size"]
+    steps = [
+        transforms.Resize(size, interpolation=transforms.InterpolationMode.LANCZOS),
+        transforms.CenterCrop(size),
+        transforms.RandomHorizontalFlip(),
+        transforms.ToTensor(),
+    ]
+    return epochs(k_diffusion.utils.FolderOfImages(settings["folder"], transform=transforms.Compose(steps)), settings)
+
+
+def _denoiser(settings: dict[str, Any]) -> tuple[torch.nn.Module, dict[str, Any]]:
+    network = k_diffusion.models.ImageDenoiserModelV1(
+        settings["channels"], 128, (1, 1, 1), (24, 32, 96), (False, False, False)
+    )
+    image = torch.zeros(1, settings["channels"], settings["size"], settings["size"])
+    about = common.about_network(network, lambda: network(image, torch.ones(1)))
+    return k_diffusion.Denoiser(network, sigma_data=0.5), about

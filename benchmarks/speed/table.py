@@ -1,0 +1,179 @@
+"""From results to rows, and from rows to docs/tables/bench.json and the page docs/bench.md."""
+
+import json
+import os
+import platform
+import statistics
+from pathlib import Path
+from typing import Any
+
+from contest import Ratio, Result, ratio
+from lines import Contest, Line
+
+PAGE = """# Speed beside peers
+
+{how}
+
+Every line is a ratio of medians over interleaved runs: the contenders take turns, round by round, each in a process of its own,
+so that what else the machine does meets all alike. In brackets the quartiles of the ratios within a round. Above 1
+is in our favour, unless a line says time or memory.
+
+{machine}
+
+{rows}
+
+**Who took part.** Peers are in an environment of their own (`.bench/venv`, made from `benchmarks/requirements-peers.txt`). Same
+images, batch, precision, AdamW; {threads} thread(s). A peer's network has as many parameters as ours to within 5%, in the
+cheapest shape the library offers for that number: no attention where it can be left out. Its step is its own loss,
+backward pass and update; ours is the whole training loop, with clipping, the average of the weights, drawing the batch
+by seed and the look at the loss.
+
+{networks}
+
+{notes}
+"""
+
+
+def rows_of(contest: Contest, results: dict[str, Result]) -> list[dict[str, Any]]:
+    """The rows of a contest; a contender that could not take part has a row that says why."""
+    rows = []
+    for line in contest.lines:
+        names = line.others or [c.name for c in contest.contenders if c.module != "featdiff_"]
+        able = [name for name in names if results[name].failed is None]
+        mine = results[line.ours]
+        if mine.failed is not None:
+            raise SystemExit(f"{line.ours} failed: {mine.failed}")
+        found = {name: _compared(line, contest.clock, mine, results[name]) for name in able}
+        hardest = (
+            (max if line.slower or line.memory else min)(
+                able,
+                key=lambda n: (
+                    found[n]["by clock"]["ratio"]
+                    if contest.clock == "seconds"
+                    else found[n]["by processor time"]["ratio"]
+                ),
+            )
+            if able
+            else None
+        )
+        for name in names:
+            row = {"line": line.name, "contest": contest.name, "ours": line.ours, "other": name}
+            if name not in able:
+                rows.append({**row, "cannot": results[name].failed})
+                continue
+            row |= found[name] | {
+                "hardest": name == hardest,
+                "target": line.target,
+                "at most": line.slower or line.memory,
+            }
+            row |= {"clock": "by clock" if contest.clock == "seconds" else "by processor time"}
+            rows.append(row)
+    return rows
+
+
+def _compared(line: Line, clock: str, mine: Result, other: Result) -> dict[str, Any]:
+    if line.memory:
+        share = mine.peak / other.peak
+        value = {"ratio": share, "low": share, "high": share}
+        return {"by clock": value, "by processor time": value, "rounds": 1}
+    both = {
+        words: _turned(ratio(mine, other, clock=kind, counting=line.counting), line.slower)
+        for words, kind in (("by clock", "seconds"), ("by processor time", "processor"))
+    }
+    return {**both, "rounds": len(mine.seconds)}
+
+
+def _turned(found: Ratio, slower: bool) -> dict[str, float]:
+    if slower:
+        found = Ratio(1 / found.value, 1 / found.high, 1 / found.low)
+    return {"ratio": found.value, "low": found.low, "high": found.high}
+
+
+def contenders_of(contest: Contest, results: dict[str, Result]) -> dict[str, Any]:
+    """What each contender said of itself, with its median times."""
+    return {
+        name: {
+            "seconds": statistics.median(r.seconds) if r.seconds else None,
+            "processor seconds": statistics.median(r.processor) if r.processor else None,
+            "items": r.items,
+            "peak bytes": r.peak,
+            **{k: v for k, v in r.about.items() if isinstance(v, int | float)},
+            **({"cannot": r.failed} if r.failed else {}),
+        }
+        for name, r in results.items()
+    }
+
+
+def machine() -> dict[str, Any]:
+    """The machine in words: processor model, cores, memory, how busy it was."""
+    info = Path("/proc/cpuinfo").read_text() if Path("/proc/cpuinfo").exists() else ""
+    lines = dict(line.split(":", 1) for line in info.splitlines() if ":" in line)
+    found = {name.strip(): value.strip() for name, value in lines.items()}
+    flags = set(found.get("flags", "").split())
+    return {
+        "processor": found.get("model name", platform.processor()),
+        "bf16 in hardware": bool(flags & {"amx_bf16", "avx512_bf16"}),
+        "cores": os.cpu_count(),
+        "memory GiB": round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30),
+        "load": round(os.getloadavg()[1], 1),
+        "system": platform.system(),
+    }
+
+
+def markdown(report: dict[str, Any]) -> str:
+    """The page of a report."""
+    about = report["machine"]
+    bf16 = "with" if about["bf16 in hardware"] else "without"
+    versions = ", ".join(f"{name} {number}" for name, number in report["versions"].items())
+    words = (
+        f"{about['cores']} cores of an {about['processor']} {bf16} bf16 in hardware, {about['memory GiB']} GiB; "
+        f"a load of {about['load']} while measuring. Python {report['python']}; {versions}."
+    )
+    lines = ["| Line | Against | Ratio | Quartiles | Asked for | |", "|---|---|---:|---:|---:|---|"]
+    for row in report["rows"]:
+        if "cannot" in row:
+            lines.append(f"| {row['line']} | {row['other']} | | | | cannot take part: {row['cannot'][:80]} |")
+            continue
+        value = row[row["clock"]]
+        asked, verdict = "", ""
+        if row["target"] is not None and row["hardest"]:
+            sign = "≤" if row["at most"] else "≥"
+            met = value["ratio"] <= row["target"] if row["at most"] else value["ratio"] >= row["target"]
+            asked, verdict = f"{sign} {row['target']}", "met" if met else "**falls short**"
+        spread = "" if row["rounds"] == 1 else f"{value['low']:.2f} to {value['high']:.2f}"
+        by = "clock" if row["clock"] == "by clock" else "processor"
+        note = "; ".join(part for part in (verdict, "" if row["rounds"] == 1 else by) if part)
+        lines.append(f"| {row['line']} | {row['other']} | {value['ratio']:.2f} | {spread} | {asked} | {note} |")
+    return PAGE.format(
+        how=f"`{report['command']}` made this page and [tables/bench.json](tables/bench.json); {report['minutes']:.0f} minutes.",
+        machine=words,
+        rows="\n".join(lines),
+        threads=report["threads"],
+        networks=_networks(report),
+        notes=report["notes"],
+    )
+
+
+def _networks(report: dict[str, Any]) -> str:
+    held = report["contests"].get("training in bf16")
+    if held is None:
+        return ""
+    lines = [
+        "| Training in bf16 | Parameters | Million multiplications an image | Images/s of a core | Peak memory above the start, MB |"
+    ]
+    lines += ["|---|---:|---:|---:|---:|"]
+    for name, c in held["contenders"].items():
+        if "cannot" not in c:
+            rate = c["items"] / c["processor seconds"]
+            numbers = (
+                f"{c['parameters']:,} | {c['multiplications'] / 1e6:.0f} | {rate:.0f} | {c['peak bytes'] / 2**20:.0f}"
+            )
+            lines.append(f"| {name} | {numbers} |")
+    return "\n".join(lines)
+
+
+def write(report: dict[str, Any], folder: Path) -> None:
+    """Write tables/bench.json and bench.md below ``folder``."""
+    (folder / "tables").mkdir(parents=True, exist_ok=True)
+    (folder / "tables" / "bench.json").write_text(json.dumps(report, indent=1) + "\n")
+    (folder / "bench.md").write_text(markdown(report))
