@@ -20,7 +20,7 @@ def plain_norm(self, x, bias=None):
     return torch.relu(x if bias is None else x + bias[:, :, None, None])
 
 
-def plain_tap(self, activation, match):
+def plain_tap(self, activation, match):  # of a tap that reads means alone
     means = activation.mean(dim=(2, 3))
     shift = match(self.columns, means)
     return (activation if shift is None else activation + (self.scale * shift)[:, :, None, None]), means
