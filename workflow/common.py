@@ -245,6 +245,11 @@ class Project:
         ]
 
 
+def verbatim(text: str) -> Callable[[Any], str]:
+    """A param that is this text: in a plain string Snakemake takes braces for wildcards, and a title may hold some."""
+    return lambda wildcards: text
+
+
 def one_of(names: Iterable[str]) -> str:
     """A wildcard constraint: one of the rows, nothing else."""
     return "|".join(sorted(names))

@@ -17,7 +17,7 @@ rule centroids:
         runtime=120,
     params:
         code=fingerprint("centroids.smk", "centroids"),
-        settings=project.params.centroids.model_dump_json(),
+        settings=verbatim(project.params.centroids.model_dump_json()),
         sections=["centroids"],
     message:
         "Class centroids of {wildcards.model}"
@@ -68,7 +68,7 @@ rule denoise:
         runtime=120,
     params:
         code=fingerprint("centroids.smk", "denoise"),
-        settings=project.params.denoising.model_dump_json(),
+        settings=verbatim(project.params.denoising.model_dump_json()),
         sections=["denoising"],
         centroids=lambda wildcards: options("centroids", project.centroids_of(wildcards.model)),
     message:
@@ -95,7 +95,7 @@ rule distances:
         runtime=120,
     params:
         code=fingerprint("centroids.smk", "distances"),
-        settings=project.params.distances.model_dump_json(),
+        settings=verbatim(project.params.distances.model_dump_json()),
         sections=["distances"],
         centroids=lambda wildcards: options("centroids", project.centroids_of(wildcards.model)),
     message:

@@ -16,7 +16,7 @@ rule embed:
         runtime=60,
     params:
         code=fingerprint("evaluate.smk", "embed"),
-        settings=project.params.evaluation.model_dump_json(),
+        settings=verbatim(project.params.evaluation.model_dump_json()),
         sections=["evaluation"],
     message:
         "Features of {wildcards.kind}/{wildcards.name}"
@@ -39,7 +39,7 @@ rule evaluate:
         runtime=60,
     params:
         code=fingerprint("evaluate.smk", "evaluate"),
-        settings=project.params.evaluation.model_dump_json(),
+        settings=verbatim(project.params.evaluation.model_dump_json()),
         sections=["evaluation"],
         measured=lambda wildcards: all_options(project.measured(wildcards.name)),
     message:
@@ -66,7 +66,7 @@ rule between_measures:
         runtime=60,
     params:
         code=fingerprint("evaluate.smk", "between-measures"),
-        settings=project.params.evaluation.model_dump_json(),
+        settings=verbatim(project.params.evaluation.model_dump_json()),
         sections=["evaluation"],
     message:
         "Measuring images between classes: {wildcards.line}"

@@ -16,7 +16,7 @@ rule mixture:
         runtime=30,
     params:
         code=fingerprint("mixture.smk", "mixture"),
-        settings=project.params.mixture.model_copy(update={"bridge": None}).model_dump_json(),
+        settings=verbatim(project.params.mixture.model_copy(update={"bridge": None}).model_dump_json()),
         sections=[f"mixture.{part}" for part in sorted(project.params.mixture.model_fields_set - {"bridge"})],
     message:
         "Guidance study on exact mixtures: progress in {log}"
@@ -41,7 +41,7 @@ if project.bridge():
             runtime=60,
         params:
             code=fingerprint("mixture.smk", "mixture-bridge"),
-            settings=project.params.mixture.bridge.model_dump_json(),
+            settings=verbatim(project.params.mixture.bridge.model_dump_json()),
             sections=["mixture.bridge"],
             state=".featdiff/state",
         message:
