@@ -178,7 +178,7 @@ def ufoai() -> None:
     """Real test patches beside samples: of some known classes, and of new ones by 1, 4 and all example images."""
     known = archive.read(RESULTS / "data/ufoai/dataset.zip", "dataset").select(split="test")
     new = archive.read(RESULTS / "data/ufoai-new/dataset.zip", "dataset").select(split="test")
-    names = {"": ("ufoai",), "-new": ("ufoai-1", "ufoai-4", "ufoai-all")}
+    names = {"": ("ufoai",), "-new": ("ufoai-1", "ufoai-4", "ufoai-400")}
     drawn = {
         n: archive.read(RESULTS / f"samples/{n}/samples.zip", "samples") for group in names.values() for n in group
     }
@@ -193,7 +193,7 @@ def ufoai() -> None:
         axis.set(xticks=[], yticks=[])
         axis.spines[:].set_visible(False)
     axes[0].set_title("known: real, guided")
-    axes[1].set_title("never trained on: real, by 1, by 4, by all images")
+    axes[1].set_title("never trained on: real, by 1, by 4, by 400 images")
     figure.savefig(HERE / "ufoai.png", dpi=110, metadata={"Software": None})
     quality = pd.concat(_rows(path.stem).assign(samples=path.stem) for path in RESULTS.glob("evaluation/*ufoai*.json"))
     own = quality[quality["class"] != "all"]
@@ -235,5 +235,5 @@ if __name__ == "__main__":
         between(found)
     if _evaluation("heun-25").exists():
         evaluations(found)
-    if _evaluation("ufoai-all").exists():
+    if _evaluation("ufoai-400").exists():
         ufoai()

@@ -50,7 +50,8 @@ def test_the_textures_are_fetched_first_and_new_classes_wait_for_a_network_that_
     rows = preset("ufoai")["datasets"]
     assert {name: row["classes"]["take"] for name, row in rows.items()} == {"ufoai": "known", "ufoai-new": "new"}
     same = [{**row, "classes": {**row["classes"], "take": None}} for row in rows.values()]
-    assert same[0] == same[1]
+    assert {**same[0], "layout": None} == {**same[1], "layout": None}
+    assert {**same[0]["layout"], "test_stride": 12} == same[1]["layout"]
 
 
 def test_images_between_classes_need_no_further_training(project):
