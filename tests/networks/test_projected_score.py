@@ -86,6 +86,19 @@ def test_with_deviations_too_scale_zero_and_own_features_change_nothing():
     assert torch.equal(unet(deviation=True)(x)[0], unet()(x)[0])
 
 
+def test_in_half_precision_deviations_are_matched_as_in_full():
+    torch.manual_seed(0)
+    network = FeatureUNet(1, [8, 12, 16], BLOCKS, deviation=True)
+    x = images(2).float()
+    output, phi = network(x)
+    with torch.autocast("cpu", torch.bfloat16):
+        matched, found = network(x, match=to_features(1.2 * phi))
+    expected, own = network(x, match=to_features(1.2 * phi))
+    assert found.dtype == torch.float32 and (found - own).abs().max() < 0.05 * own.abs().max()
+    assert (matched.float() - expected).abs().max() < 0.05 * expected.abs().max()
+    assert (expected - output).abs().max() > 0.05 * expected.abs().max()
+
+
 def test_deviations_of_partners_train_the_scales_and_an_even_channel_gives_no_infinite_gradient():
     network = unet(deviation=True)
     flat = torch.full((4, 1, 16, 16), 0.3, dtype=torch.float64)

@@ -128,3 +128,21 @@ def test_example_images_of_new_classes_guide_to_them_under_their_names(tiny_data
         shards.gather([shard], tmp_path / f"{name}.samples.zip")
     new, own = (archive.read(tmp_path / f"{name}.samples.zip", "samples") for name in ("new", "own"))
     assert new.classes == ["dots", "lines"] and np.array_equal(new.images, own.images)
+
+
+def test_a_network_that_matches_deviations_is_trained_averaged_and_sampled(tiny_dataset, tiny_spec, tmp_path):
+    network = tiny_spec.network.model_copy(update={"deviation": True})
+    training = tiny_spec.training.model_copy(update={"images": 480, "partner_noise": "clean"})
+    spec = tiny_spec.model_copy(update={"network": network, "training": training})
+    train(spec, tiny_dataset, tmp_path / "m.safetensors", state=tmp_path / "state")
+    centroids.extract(
+        Centroids(images_per_class=32, draws=1), tiny_dataset, tmp_path / "m.safetensors", tmp_path / "c.npz"
+    )
+    table = centroids.read(tmp_path / "c.npz")
+    assert table.values.shape == (2, 1, 2 * (8 + 12 + 8))
+    feature = FeatureGuidance(kind="feature")
+    first, _ = at(feature, Source(tmp_path / "m.safetensors", tmp_path / "c.npz"))
+    assert first.isfinite().all()
+    denoiser = GuidedDenoiser(feature, Source(tmp_path / "m.safetensors", tmp_path / "c.npz"), None, CPU)
+    scales = [tap.scale for tap in denoiser.trained.denoiser.network.taps.values()]
+    assert all((scale != 1).any() for scale in scales)
