@@ -1,0 +1,98 @@
+"""The table and the picture of docs/soft.md, from the results of its commands: python docs/pictures_soft.py
+
+tables/soft.csv     measures of all classes together, a row for each set of samples; without results, it is left as it is
+soft.png            quality against network evaluations, drawn from that table
+"""
+
+import json
+from pathlib import Path
+
+import matplotlib.pyplot as plt
+import pandas as pd
+import yaml
+
+from featdiff import params
+from featdiff.params import Params, SoftSampler
+
+RESULTS, HERE = Path("results"), Path(__file__).parent
+TABLE = HERE / "tables/soft.csv"
+PRESETS = ("soft", "animals")
+MEASURES = {"frechet": "Lite0 Frechet distance", "kid": "kernel distance, thousandths"}
+LINES = {
+    ("blur", "momentum", "chosen"): ("blur, momentum", "o-"),
+    ("blur", "naive", "chosen"): ("blur, naive", "s--"),
+    ("identity", "momentum", "logarithmic"): ("noise alone, momentum", "^-"),
+}
+REAL = "real test images"
+
+
+def settings_of(preset: str) -> Params:
+    """The settings of a run with an overlay."""
+    values = yaml.safe_load(Path("params.yaml").read_text())
+    for key, table in yaml.safe_load(Path(f"workflow/presets/{preset}.yaml").read_text()).items():
+        values[key] = values.get(key, {}) | table if isinstance(table, dict) else table
+    return params.parse(Params, values, f"params.yaml with workflow/presets/{preset}.yaml")
+
+
+def measured(preset: str) -> list[dict]:
+    """A row for each measure of each set of samples from a model with a corruption, and of real images."""
+    settings, rows = settings_of(preset), []
+    soft = {name: row for name, row in settings.samplings.items() if settings.models[row.model].corruption}
+    for name, row in soft.items():
+        model, sampler = settings.models[row.model], row.sampler
+        if not isinstance(sampler, SoftSampler):
+            continue
+        kind = settings.corruptions[str(model.corruption)].kind
+        steps = sampler.steps
+        told = {"none": "nothing"}.get(row.guidance.kind, row.guidance.kind)
+        known = {"corruption": kind, "told": told, "sampler": sampler.kind, "spacing": sampler.spacing}
+        rows += _measures(name, {"data": model.dataset, "samples": name, **known, "evaluations": steps})
+    for dataset in sorted({settings.models[row.model].dataset for row in soft.values()}):
+        rows += _measures(f"real-{dataset}", {"data": dataset, "samples": REAL})
+    return rows
+
+
+def _measures(name: str, known: dict) -> list[dict]:
+    path = RESULTS / f"evaluation/{name}.json"
+    if not path.exists():
+        return []
+    found = [row for row in json.loads(path.read_text())["rows"] if row["class"] == "all"]
+    kept = [row for row in found if row["measure"] in MEASURES]
+    return [known | {key: row[key] for key in ("measure", "value", "spread")} for row in kept]
+
+
+def draw(table: pd.DataFrame) -> None:
+    """A row of panels for each data set, a column for each measure."""
+    sets = list(dict.fromkeys(table["data"]))
+    figure, grid = plt.subplots(
+        len(sets), len(MEASURES), figsize=(9, 3.2 * len(sets)), layout="constrained", squeeze=False, sharex=True
+    )
+    for axes, data in zip(grid, sets, strict=True):
+        for axis, (measure, title) in zip(axes, MEASURES.items(), strict=True):
+            its = table[(table["data"] == data) & (table["measure"] == measure)]
+            scale = 1000 if measure == "kid" else 1
+            its = its.set_index(["corruption", "sampler", "spacing", "told"]).sort_index()
+            for place, (label, style) in LINES.items():
+                if (*place, "nothing") not in its.index:
+                    continue
+                line = its.loc[[(*place, "nothing")]].sort_values("evaluations")
+                value, spread = scale * line["value"], scale * line["spread"].fillna(0)
+                axis.errorbar(line["evaluations"], value, yerr=spread, fmt=style, label=label, linewidth=1.3, ms=5)
+            for real in its[its["samples"] == REAL]["value"]:
+                axis.axhline(scale * real, color="gray", linestyle=":", label=REAL)
+            axis.set(title=f"{data}: {title}", xscale="log")
+            axis.set_ylim(bottom=0)
+    ticks = sorted(table["evaluations"].dropna().astype(int).unique())
+    for axis in grid[-1]:
+        axis.set_xticks(ticks, map(str, ticks))
+        axis.minorticks_off()
+        axis.set_xlabel("network evaluations an image")
+    figure.legend(*grid[0][0].get_legend_handles_labels(), loc="outside lower center", ncols=4, frameon=False)
+    figure.savefig(HERE / "soft.png", dpi=110, metadata={"Software": None})
+
+
+if __name__ == "__main__":
+    if rows := [row for preset in PRESETS for row in measured(preset)]:
+        found = pd.DataFrame(rows).astype({"evaluations": "Int64"})
+        found.to_csv(TABLE, index=False, lineterminator="\n", float_format="%.4f")
+    draw(pd.read_csv(TABLE))
