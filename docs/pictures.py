@@ -5,7 +5,7 @@ training-time.png   accuracy, distance and recall by images seen            afte
 guidance.png        accuracy against diversity, and tables/guidance.csv     after: the command in docs/guidance.md
 between.png         images between classes, and tables/between.csv          after: the command in docs/between.md
 evaluations.png     quality against cost, and tables/evaluations.csv        after: the command in docs/evaluations.md
-ufoai.png           samples of known and new classes, and tables/ufoai.csv  after: the command in docs/ufoai.md
+ufoai.png           real patches and samples, and tables/ufoai.csv       after: the command in docs/ufoai.md
 """
 
 import json
@@ -15,6 +15,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import yaml
+from PIL import Image
 
 from featdiff import params
 from featdiff.data import archive
@@ -175,32 +176,33 @@ def evaluations(settings: params.Params) -> None:
 
 
 def ufoai() -> None:
-    """Real test patches beside samples: of some known classes, and of new ones by 1, 4 and all example images."""
-    known = archive.read(RESULTS / "data/ufoai/dataset.zip", "dataset").select(split="test")
-    new = archive.read(RESULTS / "data/ufoai-new/dataset.zip", "dataset").select(split="test")
-    names = {"": ("ufoai",), "-new": ("ufoai-1", "ufoai-4", "ufoai-400")}
-    drawn = {
-        n: archive.read(RESULTS / f"samples/{n}/samples.zip", "samples") for group in names.values() for n in group
-    }
-    figure, axes = plt.subplots(1, 2, figsize=(9, 5.2), layout="constrained", width_ratios=(6, 12))
-    for axis, (real, group) in zip(axes, ((known, names[""]), (new, names["-new"])), strict=True):
+    """Real test patches and guided samples of each known class, one row a class; means over classes as a table."""
+    real = archive.read(RESULTS / "data/ufoai/dataset.zip", "dataset").select(split="test")
+    drawn = archive.read(RESULTS / "samples/ufoai/samples.zip", "samples")
+    figure, axes = plt.subplots(1, 2, figsize=(9, 5.4), layout="constrained")
+    for axis, labels in zip(axes, np.array_split(np.arange(len(real.classes)), 2), strict=True):
         rows = []
-        for label in np.linspace(0, len(real.classes) - 1, 12).round().astype(int):
-            parts = [spread_out(real.select(label=label).images, 3)]
-            parts += [drawn[name].select(label=label).images[:3] for name in group]
-            rows.append(np.hstack([framed(image) for part in parts for image in part]))
+        for label in labels:
+            parts = (spread_out(real.select(label=label).images, 5), drawn.select(label=label).images[:5])
+            gap = np.full((parts[0].shape[1] + 1, 6), 255)
+            left, right = (np.hstack([framed(image) for image in part]) for part in parts)
+            rows.append(np.hstack([left, gap, right]))
         axis.imshow(np.vstack(rows), cmap="gray", vmin=0, vmax=255, interpolation="nearest")
-        axis.set(xticks=[], yticks=[])
+        axis.set(xticks=[], yticks=[], title="real test patches, guided samples")
         axis.spines[:].set_visible(False)
-    axes[0].set_title("known: real, guided")
-    axes[1].set_title("never trained on: real, by 1, by 4, by 400 images")
     figure.savefig(HERE / "ufoai.png", dpi=110, metadata={"Software": None})
-    quality = pd.concat(_rows(path.stem).assign(samples=path.stem) for path in RESULTS.glob("evaluation/*ufoai*.json"))
-    own = quality[quality["class"] != "all"]
-    table = own.groupby(["samples", "measure"])[["value", "spread", "count"]].agg(
-        {"value": "mean", "spread": lambda s: float((s**2).sum() ** 0.5 / len(s)), "count": "first"}
-    )
+    with Image.open(HERE / "ufoai.png") as picture:
+        picture.convert("L").save(HERE / "ufoai.png", optimize=True)
+    found = sorted(path.stem for path in RESULTS.glob("evaluation/*ufoai*.json"))
+    quality = pd.concat(_rows(name).assign(samples=name) for name in found)
+    own = quality[quality["class"] != "all"].groupby(["samples", "measure"])
+    table = own.agg(value=("value", "mean"), spread=("spread", _of_mean), classes=("class", "nunique"))
     table.to_csv(HERE / "tables/ufoai.csv", lineterminator="\n", float_format="%.4f")
+
+
+def _of_mean(spreads: pd.Series) -> float:
+    """The standard deviation of a mean over classes, from those of the classes."""
+    return float((spreads**2).sum(skipna=False) ** 0.5 / len(spreads))
 
 
 def framed(image: np.ndarray) -> np.ndarray:
@@ -235,5 +237,5 @@ if __name__ == "__main__":
         between(found)
     if _evaluation("heun-25").exists():
         evaluations(found)
-    if _evaluation("ufoai-400").exists():
+    if _evaluation("ufoai").exists():
         ufoai()
