@@ -79,7 +79,7 @@ def training(peers: Path, precision: str) -> Contest:
             Line(f"training, plain mixture, {precision}: peak memory above the start", mixture, memory=True),
             Line(f"training, feature guidance, {precision}: peak memory above the start", feature, memory=True),
         ],
-        rounds=9,
+        rounds=7,
         about="24 x 24 gray, batch 16, AdamW, parameters within 5%; a step of the whole loop",
     )
 
@@ -87,7 +87,7 @@ def training(peers: Path, precision: str) -> Contest:
 def sampling(peers: Path) -> Contest:
     plain, guided = "featdiff, unconditional", "featdiff, feature guidance"
     free = "featdiff, classifier-free"
-    common = {**NETWORK, "batch": 64, "precision": "fp32", "levels": 24}
+    common = {**NETWORK, "batch": 32, "precision": "fp32", "levels": 24}
     return Contest(
         "sampling in fp32",
         [
@@ -102,8 +102,8 @@ def sampling(peers: Path) -> Contest:
             Line("guided step against unconditional: time", guided, (plain,), target=1.05, slower=True),
             Line("guided step against classifier-free: images/s", guided, (free,)),
         ],
-        rounds=9,
-        about="24 x 24 gray, batch 64, 8 steps of each library's ancestral sampler (denoising-diffusion-pytorch: DDIM)",
+        rounds=7,
+        about="24 x 24 gray, batch 32, 4 steps of each library's ancestral sampler (denoising-diffusion-pytorch: DDIM)",
     )
 
 
@@ -169,7 +169,7 @@ def all_contests(peers: Path, photographs: Path, pictures: Path, *, photos: int,
         sampling(peers),
         loading(peers, pictures, images, 64),
         preparing(peers, photographs, photos),
-        measure(peers, "Frechet statistics", "frechet", "clean-fid", 3, 2.0, count=2500, dimension=INCEPTION),
+        measure(peers, "Frechet statistics", "frechet", "clean-fid", 2, 2.0, count=2000, dimension=INCEPTION),
         measure(
             peers,
             "kernel distance",
@@ -179,7 +179,7 @@ def all_contests(peers: Path, photographs: Path, pictures: Path, *, photos: int,
             None,
             count=2000,
             dimension=INCEPTION,
-            subsets=10,
+            subsets=5,
             subset_size=1000,
         ),
         measure(peers, "precision and recall", "manifold", "prdc", 5, None, count=2000, dimension=LITE0),

@@ -23,6 +23,7 @@ from featdiff.artifacts import Manifest
 from featdiff.errors import UserError
 
 INDEX = "index.csv"
+CHUNK = 256  # images of one task
 COLUMNS = ("path", "split", "label", "class")
 _TEXT = {"path": str, "split": str, "class": str, "source": str}  # a class may be called 007
 
@@ -83,17 +84,29 @@ def read(path: Path | str, kind: str) -> ImageArchive:
     members, made = artifacts.read_zip(path, kind)
     try:
         index = pd.read_csv(io.BytesIO(members.pop(INDEX)), dtype=_TEXT, keep_default_na=False)
-        with ThreadPoolExecutor(2) as pool:
-            parts = pool.map(_decode_all, _chunks([members[p] for p in index["path"]]))
-            images = np.stack([image for part in parts for image in part])
+        images = _decoded([members[p] for p in index["path"]])
     except (KeyError, ValueError, OSError) as error:
         raise UserError(f"{path}: not an image archive: {error}") from None
     return ImageArchive(images, index, made)
 
 
 def _chunks(items: list[Any]) -> list[list[Any]]:
-    """Parts of 256: a task of its own for each image costs as much as the image."""
-    return [items[i : i + 256] for i in range(0, len(items), 256)]
+    """Parts of ``CHUNK``: a task of its own for each image costs as much as the image."""
+    return [items[i : i + CHUNK] for i in range(0, len(items), CHUNK)]
+
+
+def _decoded(data: list[bytes]) -> np.ndarray:
+    """All images (N, H, W, C), each put into its place as it is decoded: there is no second copy of them."""
+    if not data:
+        raise ValueError("it holds no images")
+    first = _decode(data[0])
+    images = np.empty((len(data), *first.shape), np.uint8)
+    with ThreadPoolExecutor(2) as pool:
+        for k, part in enumerate(pool.map(_decode_all, _chunks(data))):
+            if any(image.shape != first.shape or image.dtype != np.uint8 for image in part):
+                raise ValueError("its images differ in shape")
+            images[CHUNK * k : CHUNK * k + len(part)] = part
+    return images
 
 
 def _encode_all(images: list[np.ndarray]) -> list[bytes]:

@@ -8,6 +8,7 @@ from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from featdiff.errors import UserError
+from featdiff.evaluation.distances import tiles
 
 REGULARISATION = 0.01  # C of scikit-learn, on standardised features: there are more features than images
 ITERATIONS = 1000
@@ -21,11 +22,11 @@ class Classifier:
 
     def predict(self, features: np.ndarray) -> np.ndarray:
         """Labels (N,) int64 of features (N, D)."""
-        return self.pipeline.predict(features.astype(np.float64)).astype(np.int64)
+        return np.concatenate([self.pipeline.predict(part) for _, part in tiles(features)]).astype(np.int64)
 
     def probabilities(self, features: np.ndarray) -> np.ndarray:
         """Probabilities (N, C) of features (N, D), in the order of the labels."""
-        return self.pipeline.predict_proba(features.astype(np.float64))
+        return np.concatenate([self.pipeline.predict_proba(part) for _, part in tiles(features)])
 
 
 def fit(features: np.ndarray, labels: np.ndarray) -> Classifier:

@@ -25,9 +25,13 @@ def squared_distance_blocks(a: np.ndarray, b: np.ndarray) -> Iterator[tuple[slic
 
 def tiles(vectors: np.ndarray) -> Iterator[tuple[slice, np.ndarray]]:
     """Yield (rows, vectors (rows, D) float64) in turn, so that no float64 copy of all vectors is needed."""
-    for start in range(0, len(vectors), TILE):
-        part = vectors[start : start + TILE].astype(np.float64)
-        yield slice(start, start + len(part)), part
+    for start, part in zip(range(0, len(vectors), TILE), pieces(vectors), strict=True):
+        yield slice(start, start + len(part)), part.astype(np.float64)
+
+
+def pieces(vectors: np.ndarray) -> list[np.ndarray]:
+    """The same rows in turn, as they are."""
+    return [vectors[start : start + TILE] for start in range(0, len(vectors), TILE)]
 
 
 def _squares(vectors: np.ndarray) -> np.ndarray:

@@ -5,7 +5,7 @@ Unlike the Frechet distance it has no bias with the number of images, so it may 
 
 import numpy as np
 
-from featdiff.evaluation.distances import TILE
+from featdiff.evaluation.distances import pieces
 
 
 def polynomial_mmd(real: np.ndarray, generated: np.ndarray) -> float:
@@ -37,8 +37,8 @@ def _sum(a: np.ndarray, b: np.ndarray) -> float:
     Products are taken in the precision of the features: in float32 the distance is right to about 1e-6 of the kernel's
     mean, in half the time.
     """
-    parts = [[v[start : start + TILE] for start in range(0, len(v), TILE)] for v in (a, b)]
-    sums = (_cubed(x @ y.T, a.shape[1]).sum(1).sum(dtype=np.float64) for x in parts[0] for y in parts[1])
+    blocks = ((x, y) for x in pieces(a) for y in pieces(b))
+    sums = (_cubed(x @ y.T, a.shape[1]).sum(1).sum(dtype=np.float64) for x, y in blocks)
     return float(sum(sums))
 
 

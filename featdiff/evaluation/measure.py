@@ -18,7 +18,7 @@ subsets). Where a set has just n images each draw takes all of them, and the spr
 | nearest_training, nearest_training_test, copied_share | class, all | see :mod:`featdiff.evaluation.memorisation` |
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -184,12 +184,8 @@ def _distances(
     for label, name in _measured(data, chosen):
         real_rows = _side(reference, label, count)
         generated_rows = _side(generated, label if chosen.labelled else -1, count)
-        for measure, values in _compare(
-            settings,
-            [data_features.at(rows) for rows in real_rows],
-            [chosen.features.at(rows) for rows in generated_rows],
-            _generator(settings, "subsets", name),
-        ).items():
+        pairs = ((data_features.at(x), chosen.features.at(y)) for x, y in zip(real_rows, generated_rows, strict=True))
+        for measure, values in _compare(settings, pairs, _generator(settings, "subsets", name)).items():
             yield _row(name, measure, values.mean(), count, spread=values.std(ddof=1) if len(values) > 1 else None)
 
 
@@ -216,11 +212,11 @@ def _side(by_label: Mapping[int, list[np.ndarray]], label: int | None, count: in
 
 
 def _compare(
-    settings: Evaluation, real: list[np.ndarray], generated: list[np.ndarray], generator: np.random.Generator
+    settings: Evaluation, pairs: Iterable[tuple[np.ndarray, np.ndarray]], generator: np.random.Generator
 ) -> dict[str, np.ndarray]:
-    """Values of each measure, one a draw (KID: one a subset)."""
+    """Values of each measure, one a draw (KID: one a subset); ``pairs`` are the draws' features, made one after another."""
     values: dict[str, list[float]] = {"frechet": [], "kid": []}
-    for x, y in zip(real, generated, strict=True):
+    for x, y in pairs:
         values["frechet"].append(frechet_distance(x, y))
         values["kid"] += kid(
             x, y, subsets=settings.kid_subsets, size=settings.kid_subset_size, generator=generator

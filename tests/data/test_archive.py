@@ -49,3 +49,21 @@ def test_each_flipped_bit_of_the_zip_headers_is_refused_or_harmless(tmp_path: Pa
             except UserError:
                 continue
             assert (read.images == images).all() and list(read.index["class"]) == list(index["class"])
+
+
+def test_more_images_than_one_task_decodes_come_back_in_their_places(tmp_path):
+    count = archive.CHUNK + 5
+    images = np.random.default_rng(0).integers(0, 256, (count, 8, 8, 3), dtype=np.uint8)
+    index = pd.DataFrame(
+        {"path": [f"train/a/{i}.png" for i in range(count)], "split": "train", "label": 0, "class": "a"}
+    )
+    archive.write(tmp_path / "many.zip", images, index, artifacts.manifest("dataset", {}))
+    assert np.array_equal(archive.read(tmp_path / "many.zip", "dataset").images, images)
+
+
+def test_images_of_two_sizes_are_refused(tmp_path):
+    index = pd.DataFrame({"path": ["a.png", "b.png"], "split": "train", "label": 0, "class": "a"})
+    images = [np.zeros((8, 8, 3), np.uint8), np.zeros((1, 1, 3), np.uint8)]
+    archive.write(tmp_path / "two.zip", images, index, artifacts.manifest("dataset", {}))
+    with pytest.raises(UserError, match="differ in shape"):
+        archive.read(tmp_path / "two.zip", "dataset")

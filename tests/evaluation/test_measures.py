@@ -4,7 +4,7 @@ from prdc import compute_prdc
 from vendi_score import vendi
 
 from featdiff.errors import UserError
-from featdiff.evaluation import distances
+from featdiff.evaluation import classifier, distances
 from featdiff.evaluation.diversity import vendi_score
 from featdiff.evaluation.kernel import kid, polynomial_mmd
 from featdiff.evaluation.manifold import manifold
@@ -88,3 +88,25 @@ def test_kernel_distance_is_unbiased_and_seeded():
     assert other.mean() > 5 * other.std() / np.sqrt(60)
     again = kid(normal(11, 2000), normal(12, 2000), subsets=60, size=50, generator=generator())
     assert np.array_equal(same, again)
+
+
+def test_the_judge_says_the_same_of_many_images_as_of_each_part():
+    generator = np.random.default_rng(0)
+    labels = np.repeat([0, 1], 40)
+    judge = classifier.fit(generator.standard_normal((80, 6)) + labels[:, None], labels)
+    many = generator.standard_normal((distances.TILE + 10, 6)).astype(np.float32)
+    found = judge.predict(many)
+    assert found.dtype == np.int64 and len(found) == len(many)
+    assert np.array_equal(found[:10], judge.predict(many[:10])) and np.array_equal(
+        found[-10:], judge.predict(many[-10:])
+    )
+    assert np.allclose(judge.probabilities(many)[-10:], judge.probabilities(many[-10:]), atol=1e-12)
+
+
+def test_the_kernel_distance_in_float32_is_that_in_float64():
+    generator = np.random.default_rng(0)
+    real = np.abs(generator.standard_normal((300, 64)))
+    generated = np.abs(generator.standard_normal((200, 64))) * 1.02
+    exact = polynomial_mmd(real, generated)
+    assert abs(polynomial_mmd(real.astype(np.float32), generated.astype(np.float32)) - exact) < 2e-6
+    assert abs(exact) > 1e-4

@@ -5,8 +5,8 @@ from typing import Any
 import numpy as np
 
 SIGMA_START, SIGMA_END = 5.0, 0.01
-STEPS_A_RUN = 4  # training steps in one timed run
-EVALUATIONS = 8  # network evaluations of one sample
+STEPS_A_RUN = 2  # training steps in one timed run
+EVALUATIONS = 4  # network evaluations of one sample
 
 
 def images(settings: dict[str, Any]) -> np.ndarray:
