@@ -51,6 +51,12 @@ class ImageArchive:
             keep &= (self.index["label"] == label).to_numpy()
         return ImageArchive(self.images[keep], self.index[keep].reset_index(drop=True), self.made)
 
+    def rows_by_label(self) -> dict[int, np.ndarray]:
+        """Rows of each label, ascending, from one sort: asking for each of many labels in turn would walk through all rows."""
+        order = np.argsort(self.labels, kind="stable")
+        labels, starts = np.unique(self.labels[order], return_index=True)
+        return dict(zip(labels.tolist(), np.split(order, starts[1:]), strict=True))
+
     @property
     def labels(self) -> np.ndarray:
         """Labels (N,) int64."""

@@ -93,8 +93,9 @@ def extract(settings: Centroids, data: Path, model: Path, out: Path, *, new_clas
     else:
         sigmas = levels.logarithmic(settings.sigma_min, settings.sigma_max, settings.levels)
     table = []
+    rows_of = images.rows_by_label()
     for label in range(len(images.classes)):
-        chosen = subset(to_images(images.select(label=label).images), settings.images_per_class, settings.seed, label)
+        chosen = subset(to_images(images.images[rows_of[label]]), settings.images_per_class, settings.seed, label)
         chosen = chosen.to(device)
         rows = [class_centroid(denoiser, chosen, sigma, settings, label, i) for i, sigma in enumerate(sigmas.tolist())]
         table.append(torch.stack(rows))

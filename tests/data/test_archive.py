@@ -67,3 +67,14 @@ def test_images_of_two_sizes_are_refused(tmp_path):
     archive.write(tmp_path / "two.zip", images, index, artifacts.manifest("dataset", {}))
     with pytest.raises(UserError, match="differ in shape"):
         archive.read(tmp_path / "two.zip", "dataset")
+
+
+def test_rows_by_label_are_those_that_selecting_each_label_gives(tmp_path):
+    images, index = write(tmp_path / "some.zip", 1)
+    images, index = np.concatenate([images] * 2), pd.concat([index] * 2, ignore_index=True)
+    several = archive.ImageArchive(images, index.assign(label=[3, 0, 0, -1, 3, 3, 0, 1, 1, -1]), None)
+    rows = several.rows_by_label()
+    assert list(rows) == [-1, 0, 1, 3]
+    for label, found in rows.items():
+        assert np.array_equal(several.images[found], several.select(label=label).images)
+        assert list(found) == sorted(found)
