@@ -26,9 +26,10 @@ def isometry(distances: pd.DataFrame, guided: str, judges: list[str]) -> Figure 
     parts: list[Panel] = []
     for model in (guided, *judges):
         rows = distances[distances["model"] == model].set_index(["first", "second"])
-        rows = rows.assign(centroids=centroids).dropna(subset=["centroids"])
+        rows = rows[rows.index.isin(centroids.index)]  # first: assigning to an empty table would make rows of nothing
         if rows.empty:
             continue
+        rows = rows.assign(centroids=centroids)
         found = compare(*(rows[c].to_numpy() for c in ("centroids", "density", "error")))
         alt = f"Squared distance of centroids against distance of densities by the scores of {model}, for each pair of classes"
         with panel(f"isometry-{len(parts)}", alt, parts, width=390) as axes:
