@@ -16,7 +16,7 @@ rule prepare:
     params:
         code=fingerprint("data.smk", "prepare"),
         settings=lambda wildcards: project.params.datasets[wildcards.dataset].model_dump_json(),
-        sections=lambda wildcards: [f"datasets.{wildcards.dataset}"],
+        sections=["datasets.{dataset}"],
     message:
         "Preparing data set {wildcards.dataset}"
     shell:

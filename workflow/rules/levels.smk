@@ -21,7 +21,7 @@ rule levels:
     params:
         code=fingerprint("levels.smk", "levels"),
         settings=lambda wildcards: project.params.levels_spec(wildcards.corruption).model_dump_json(),
-        sections=lambda wildcards: [f"corruptions.{wildcards.corruption}", "levels"],
+        sections=["corruptions.{corruption}", "levels"],
     message:
         "Levels of {wildcards.corruption} for data set {wildcards.dataset}"
     shell:
