@@ -1,5 +1,6 @@
 # make run    the whole pipeline, ends with results/report.html     make tiny   the same graph in a minute, for tests
 # make test   all tests        make lint   all checks of style      make record / adopt   versions with DVC (docs/versions.md)
+# make bench  speed beside denoising-diffusion-pytorch, smalldiffusion, k-diffusion, diffusers, clean-fid and others (docs/bench.md)
 # Each target makes the virtual environment it needs. Other choices: make run CORES=8 PROFILE=gpu
 
 PYTHON  ?= $(shell for p in python3.11 python3.12 python3.13 python3; do \
@@ -13,7 +14,7 @@ TESTERS := 2
 SNAKEMAKE = $(BIN)/snakemake --workflow-profile workflow/profiles/$(PROFILE) $(if $(CORES),--cores $(CORES))
 PIP       = $(BIN)/python -m pip --disable-pip-version-check
 
-.PHONY: run tiny test lint format record adopt lock clean-venv
+.PHONY: run tiny test bench lint format record adopt lock clean-venv
 
 run: $(VENV)/.run
 	@$(SNAKEMAKE)
@@ -25,6 +26,10 @@ tiny: $(VENV)/.run
 
 test: $(VENV)/.dev
 	@$(BIN)/pytest --numprocesses $(TESTERS) --no-loadscope-reorder
+
+# The peers live in .bench/venv, which the command makes.
+bench: $(VENV)/.run
+	@$(BIN)/python benchmarks/speed
 
 lint: $(VENV)/.dev
 	@$(BIN)/ruff check .
@@ -63,4 +68,4 @@ lock:
 	@bash workflow/lock.sh "$(PYTHON)"
 
 clean-venv:
-	@rm -rf $(VENV)
+	@rm -rf $(VENV) .bench

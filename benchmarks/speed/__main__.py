@@ -10,7 +10,6 @@ minutes on two free cores) and writes docs/tables/bench.json and docs/bench.md. 
 import argparse
 import json
 import platform
-import shlex
 import sys
 import tempfile
 import time
@@ -58,8 +57,8 @@ def main() -> None:
             for row in rows[contest.name]:
                 print(f"  {row['line']} / {row['other']}: {_short(row)}", file=sys.stderr, flush=True)
     report = {
-        "command": "make bench" if len(sys.argv) == 1 else f"python benchmarks/speed {shlex.join(sys.argv[1:])}",
-        "minutes": (time.perf_counter() - began) / 60,
+        "command": _command(options),
+        "minutes": (time.perf_counter() - began) / 60 + report.get("minutes", 0),
         "machine": table.machine(),
         "python": platform.python_version(),
         "threads": options.threads,
@@ -68,7 +67,6 @@ def main() -> None:
         "rows": [row for some in rows.values() for row in some],
         "contests": contests,
         "pipeline": overhead(ROOT) or report.get("pipeline"),
-        "notes": NOTES,
     }
     table.write(report, options.out)
     print(f"{options.out / 'bench.md'} and {options.out / 'tables' / 'bench.json'} are written")
@@ -77,6 +75,14 @@ def main() -> None:
 def _before(out: Path) -> dict[str, Any]:
     path = out / "tables" / "bench.json"
     return json.loads(path.read_text()) if path.exists() else {}
+
+
+def _command(options: argparse.Namespace) -> str:
+    """What to type to make the whole table again."""
+    chosen = [f"--threads {options.threads}"] * (options.threads != 1) + [f"--rounds {options.rounds:g}"] * (
+        options.rounds != 1
+    )
+    return " ".join(["python benchmarks/speed", *chosen]) if chosen else "make bench"
 
 
 def _named(versions: dict[str, str]) -> dict[str, str]:
@@ -90,8 +96,6 @@ def _named(versions: dict[str, str]) -> dict[str, str]:
 def _short(row: dict[str, Any]) -> str:
     return f"cannot take part: {row['cannot']}" if "cannot" in row else f"{row[row['clock']]['ratio']:.2f}"
 
-
-NOTES = (Path(__file__).parent / "notes.md").read_text()
 
 if __name__ == "__main__":
     main()

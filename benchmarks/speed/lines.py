@@ -87,7 +87,7 @@ def training(peers: Path, precision: str) -> Contest:
 def sampling(peers: Path) -> Contest:
     plain, guided = "featdiff, unconditional", "featdiff, feature guidance"
     free = "featdiff, classifier-free"
-    common = {**NETWORK, "batch": 32, "precision": "fp32", "levels": 24}
+    common = {**NETWORK, "batch": 64, "precision": "fp32", "levels": 24}
     return Contest(
         "sampling in fp32",
         [
@@ -103,7 +103,7 @@ def sampling(peers: Path) -> Contest:
             Line("guided step against classifier-free: images/s", guided, (free,)),
         ],
         rounds=7,
-        about="24 x 24 gray, batch 32, 4 steps of each library's ancestral sampler (denoising-diffusion-pytorch: DDIM)",
+        about="24 x 24 gray, batch 64, 4 steps of each library's ancestral sampler (denoising-diffusion-pytorch: DDIM)",
     )
 
 

@@ -15,8 +15,8 @@ PAGE = """# Speed beside peers
 {how}
 
 Every line is a ratio of medians over interleaved runs: the contenders take turns, round by round, each in a process of its own,
-so that what else the machine does meets all alike. In brackets the quartiles of the ratios within a round. Above 1
-is in our favour, unless a line says time or memory.
+so that what else the machine does meets all alike. "processor" is processor time, which does not hang on who else uses the
+machine; data loading is by the clock, because workers run beside. Above 1 is in our favour, unless a line says time or memory.
 
 {machine}
 
@@ -30,7 +30,7 @@ by seed and the look at the loss.
 
 {networks}
 
-{notes}
+{pipeline}What made the steps fast, what falls short and why, how cost grows, and the memory of an evaluation: [speed.md](speed.md).
 """
 
 
@@ -150,7 +150,16 @@ def markdown(report: dict[str, Any]) -> str:
         rows="\n".join(lines),
         threads=report["threads"],
         networks=_networks(report),
-        notes=report["notes"],
+        pipeline=_pipeline(report.get("pipeline")),
+    )
+
+
+def _pipeline(found: dict[str, float] | None) -> str:
+    if found is None:
+        return ""
+    return (
+        f"**The pipeline over its rules.** The run in `results/` took {found['ratio']:.3f} times as long by the clock as the time in "
+        f"which at least one of its {found['jobs']} jobs ran (`python benchmarks/orchestration.py share`).\n\n"
     )
 
 

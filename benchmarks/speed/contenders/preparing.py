@@ -26,6 +26,4 @@ def preparing(settings: dict[str, Any]) -> Work:
         for i, (image, label) in enumerate(source):
             image.save(folder / source.classes[label] / f"{i:06d}.png")
 
-    work = Work(run, len(source))
-    work.about["folder"] = out  # lives as long as the work
-    return work
+    return Work(run, len(source))
