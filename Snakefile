@@ -3,7 +3,7 @@
 from snakemake.utils import min_version
 
 from workflow.common import Project, all_options, by_attempt, one_of, options, shell_prefix, verbatim
-from workflow.running import hold
+from workflow.running import collect_seldom, hold
 from workflow.sources import fingerprint
 
 min_version("9.0")
@@ -15,6 +15,7 @@ configfile: "params.yaml"
 container: "docker://python:3.11-slim"
 
 
+collect_seldom()
 project = Project(config)
 shell.prefix(shell_prefix())
 hold(project.results, workflow)
