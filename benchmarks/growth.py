@@ -23,13 +23,12 @@ mpl.use("Agg")
 import matplotlib.pyplot as plt
 
 sys.path.insert(0, str(Path(__file__).parent / "speed"))
-sys.modules.setdefault("worker", __import__("worker"))
-from contenders import featdiff_  # noqa: E402
+from contenders import featdiff_
 
-from featdiff.data.groups import GroupBatches  # noqa: E402
-from featdiff.evaluation.frechet import moments  # noqa: E402
-from featdiff.features.centroids import CentroidTable  # noqa: E402
-from featdiff.params import Network  # noqa: E402
+from featdiff.data.groups import GroupBatches
+from featdiff.evaluation.frechet import moments
+from featdiff.features.centroids import CentroidTable
+from featdiff.params import Network
 
 SETTINGS = {"seed": 0, "channels": 1, "size": 16, "images": 1024, "batch": 16, "precision": "fp32", "levels": 24}
 DIMENSION = 352  # of phi: the default network's

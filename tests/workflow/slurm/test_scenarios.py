@@ -72,7 +72,8 @@ def coordinator_killed(run):
     job = run.held()["JobId"]
     kill(snakemake)
     snakemake = run.start("--", TARGET)
-    run.wait(lambda: "waiting for its end" in (run.root / LOG).read_text())
+    log = run.root / LOG  # Snakemake takes it away before the job writes a new one
+    run.wait(lambda: log.is_file() and "waiting for its end" in log.read_text())
     for process in processes_of(job):
         os.kill(process, signal.SIGCONT)
     run.finish(snakemake)
