@@ -13,11 +13,11 @@ from featdiff import artifacts, seeds
 from featdiff.data import archive
 from featdiff.data.archive import ImageArchive
 from featdiff.errors import UserError
-from featdiff.evaluation import classifier, embedding
+from featdiff.evaluation import embedding
 from featdiff.evaluation.embedding import Features
 from featdiff.evaluation.extractors import distance_name, extractor
 from featdiff.evaluation.frechet import frechet_distance
-from featdiff.evaluation.measure import protocol
+from featdiff.evaluation.measure import protocol, trained_judge
 from featdiff.evaluation.selection import common_count, draws, labels_of, rows_of, training_rows
 from featdiff.params import BetweenSpec, Evaluation
 
@@ -56,12 +56,8 @@ def measure(
     (``spread``), mean ``probability`` that the judge gives it, share of the images ``taken`` for it. Real test images have no ``share``
     (None) and stand under their class in ``images``.
     """
-    names = labels_of(data)
-    known = {name: label for label, name in names.items()}
-    training = [training_rows(settings, data.index, label)[: settings.classifier_images] for label in names]
-    judge = classifier.fit(
-        data_features.at(np.concatenate(training)), np.repeat(list(names), [len(rows) for rows in training])
-    )
+    known = {name: label for label, name in labels_of(data).items()}
+    judge = trained_judge(settings, data, data_features)
     sets: list[tuple[str, float | None, np.ndarray]] = [
         ("samples", a, part) for a, part in zip(shares, features, strict=True)
     ]

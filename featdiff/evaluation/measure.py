@@ -227,14 +227,19 @@ def _compare(
     return {measure: np.array(v) for measure, v in values.items()}
 
 
+def trained_judge(settings: Evaluation, data: ImageArchive, data_features: Features) -> classifier.Classifier:
+    """The classifier of real training images, ``classifier_images`` of each class, who says what samples are taken for."""
+    names = labels_of(data)
+    training = [training_rows(settings, data.index, label)[: settings.classifier_images] for label in names]
+    features = data_features.at(np.concatenate(training))
+    return classifier.fit(features, np.repeat(list(names), [len(rows) for rows in training]))
+
+
 def _classes(settings: Evaluation, data: ImageArchive, data_features: Features, chosen: _Set) -> Iterator[Row]:
     names = labels_of(data)
     if len(names) < 2:
         return  # nothing to tell apart
-    training = [training_rows(settings, data.index, label)[: settings.classifier_images] for label in names]
-    judge = classifier.fit(
-        data_features.at(np.concatenate(training)), np.repeat(list(names), [len(rows) for rows in training])
-    )
+    judge = trained_judge(settings, data, data_features)
     taken = {label: judge.predict(chosen.features.at(rows)) for label, rows in chosen.rows.items()}
     if not chosen.labelled:
         for label, name in names.items():

@@ -66,20 +66,13 @@ def described(settings: Params, sampling: str) -> dict[str, Any]:
     row = settings.samplings[sampling]
     training = settings.train_spec(row.model).model_dump(mode="json")
     own = row.model_dump(mode="json", exclude={"model", "shards"})
-    return dict([*_leaves(training), *_leaves(own, "sampling.")])
+    return dict(pd.json_normalize({**training, "sampling": own}).iloc[0])
 
 
 def change(first: Mapping[str, Any], other: Mapping[str, Any]) -> str:
     """What the other has that the first has not: ``training.partners=1``; empty for the first itself."""
     names = sorted(name for name in first.keys() | other.keys() if first.get(name) != other.get(name))
     return " ".join(f"{name}={_text(other.get(name))}" for name in names)
-
-
-def _leaves(values: Mapping[str, Any], prefix: str = "") -> list[tuple[str, Any]]:
-    leaves: list[tuple[str, Any]] = []
-    for name, value in values.items():
-        leaves += _leaves(value, f"{prefix}{name}.") if isinstance(value, dict) else [(prefix + name, value)]
-    return leaves
 
 
 def _text(value: Any) -> str:

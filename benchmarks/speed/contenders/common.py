@@ -1,8 +1,10 @@
 """What all contenders share: the same images, the same pairs of features, the same count of operations."""
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+from worker import Work
 
 SIGMA_START, SIGMA_END = 5.0, 0.01
 STEPS_A_RUN = 2  # training steps in one timed run
@@ -52,3 +54,24 @@ def autocast(settings: dict[str, Any]):  # type: ignore[no-untyped-def]
     import torch
 
     return torch.autocast("cpu", torch.bfloat16, enabled=settings["precision"] == "bf16")
+
+
+def training(  # type: ignore[no-untyped-def]
+    settings: dict[str, Any], network, data, about: dict[str, Any], loss_of: Callable, *, clip: bool
+) -> Work:
+    """Steps of AdamW with our arguments on random batches of ``data``; ``loss_of`` is the library's own loss of one."""
+    import torch
+
+    optimizer = torch.optim.AdamW(network.parameters(), lr=1e-4, betas=(0.9, 0.99), fused=True)
+
+    def run() -> None:
+        for _ in range(STEPS_A_RUN):
+            batch = data[torch.randint(len(data), (settings["batch"],))]
+            loss = loss_of(batch)
+            loss.backward()
+            if clip:
+                torch.nn.utils.clip_grad_norm_(network.parameters(), 1.0)
+            optimizer.step()
+            optimizer.zero_grad()
+
+    return Work(run, settings["batch"] * STEPS_A_RUN, about)

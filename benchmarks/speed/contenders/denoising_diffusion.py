@@ -14,20 +14,13 @@ WIDTH, MULTIPLES = 24, (1, 2)
 def training(settings: dict[str, Any]) -> Work:
     """The step of its Trainer: loss of its diffusion, clipping, its optimiser's arguments replaced by ours."""
     diffusion, about = _diffusion(settings)
-    optimizer = torch.optim.AdamW(diffusion.parameters(), lr=1e-4, betas=(0.9, 0.99), fused=True)
+
+    def loss(batch: torch.Tensor) -> torch.Tensor:
+        with common.autocast(settings):
+            return diffusion(batch)
+
     data = (common.centred(settings) + 1) / 2
-
-    def run() -> None:
-        for _ in range(common.STEPS_A_RUN):
-            batch = data[torch.randint(len(data), (settings["batch"],))]
-            with common.autocast(settings):
-                loss = diffusion(batch)
-            loss.backward()
-            torch.nn.utils.clip_grad_norm_(diffusion.parameters(), 1.0)
-            optimizer.step()
-            optimizer.zero_grad()
-
-    return Work(run, settings["batch"] * common.STEPS_A_RUN, about)
+    return common.training(settings, diffusion, data, about, loss, clip=True)
 
 
 def sampling(settings: dict[str, Any]) -> Work:

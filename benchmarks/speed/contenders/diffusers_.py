@@ -14,22 +14,15 @@ WIDTHS = (16, 32, 56)
 def training(settings: dict[str, Any]) -> Work:
     """The step of examples/unconditional_image_generation without its weight average."""
     network, about = _network(settings)
-    scheduler, data = DDPMScheduler(num_train_timesteps=1000), common.centred(settings)
-    optimizer = torch.optim.AdamW(network.parameters(), lr=1e-4, betas=(0.9, 0.99), fused=True)
+    scheduler = DDPMScheduler(num_train_timesteps=1000)
 
-    def run() -> None:
-        for _ in range(common.STEPS_A_RUN):
-            batch = data[torch.randint(len(data), (settings["batch"],))]
-            noise, steps = torch.randn_like(batch), torch.randint(0, 1000, (len(batch),))
-            noisy = scheduler.add_noise(batch, noise, steps)
-            with common.autocast(settings):
-                loss = torch.nn.functional.mse_loss(network(noisy, steps).sample, noise)
-            loss.backward()
-            torch.nn.utils.clip_grad_norm_(network.parameters(), 1.0)
-            optimizer.step()
-            optimizer.zero_grad()
+    def loss(batch: torch.Tensor) -> torch.Tensor:
+        noise, steps = torch.randn_like(batch), torch.randint(0, 1000, (len(batch),))
+        noisy = scheduler.add_noise(batch, noise, steps)
+        with common.autocast(settings):
+            return torch.nn.functional.mse_loss(network(noisy, steps).sample, noise)
 
-    return Work(run, settings["batch"] * common.STEPS_A_RUN, about)
+    return common.training(settings, network, common.centred(settings), about, loss, clip=True)
 
 
 def sampling(settings: dict[str, Any]) -> Work:

@@ -12,20 +12,13 @@ from contenders import common
 def training(settings: dict[str, Any]) -> Work:
     """The step of its train.py: log-normal noise levels, the Karras loss, its optimiser's arguments replaced by ours."""
     denoiser, about = _denoiser(settings)
-    optimizer = torch.optim.AdamW(denoiser.parameters(), lr=1e-4, betas=(0.9, 0.99), fused=True)
-    data = common.centred(settings)
 
-    def run() -> None:
-        for _ in range(common.STEPS_A_RUN):
-            batch = data[torch.randint(len(data), (settings["batch"],))]
-            noise, sigma = torch.randn_like(batch), (torch.randn(len(batch)) * 1.2 - 1.2).exp()
-            with common.autocast(settings):
-                loss = denoiser.loss(batch, noise, sigma).mean()
-            loss.backward()
-            optimizer.step()
-            optimizer.zero_grad()
+    def loss(batch: torch.Tensor) -> torch.Tensor:
+        noise, sigma = torch.randn_like(batch), (torch.randn(len(batch)) * 1.2 - 1.2).exp()
+        with common.autocast(settings):
+            return denoiser.loss(batch, noise, sigma).mean()
 
-    return Work(run, settings["batch"] * common.STEPS_A_RUN, about)
+    return common.training(settings, denoiser, common.centred(settings), about, loss, clip=False)
 
 
 def sampling(settings: dict[str, Any]) -> Work:
