@@ -51,16 +51,26 @@ class ImageArchive:
             keep &= (self.index["label"] == label).to_numpy()
         return ImageArchive(self.images[keep], self.index[keep].reset_index(drop=True), self.made)
 
-    def rows_by_label(self) -> dict[int, np.ndarray]:
-        """Rows of each label, ascending, from one sort: asking for each of many labels in turn would walk through all rows."""
-        order = np.argsort(self.labels, kind="stable")
-        labels, starts = np.unique(self.labels[order], return_index=True)
-        return dict(zip(labels.tolist(), np.split(order, starts[1:]), strict=True))
+    def rows_by_label(self, split: str | None = None) -> dict[int, np.ndarray]:
+        """Rows of each label, in one split or in all; see :func:`rows_by_label`."""
+        return rows_by_label(self.index, split)
 
     @property
     def labels(self) -> np.ndarray:
         """Labels (N,) int64."""
         return self.index["label"].to_numpy(np.int64)
+
+
+def rows_by_label(index: pd.DataFrame, split: str | None = None) -> dict[int, np.ndarray]:
+    """Rows (N,) int64 of each label of the index, ascending, in one split or in all; empty where the split has none of a label.
+
+    They come of one sort: asking for each of many labels in turn would walk through all rows each time.
+    """
+    labels = index["label"].to_numpy(np.int64)
+    rows = np.arange(len(labels)) if split is None else np.flatnonzero((index["split"] == split).to_numpy())
+    order = rows[np.argsort(labels[rows], kind="stable")]
+    known = np.unique(labels)
+    return dict(zip(known.tolist(), np.split(order, np.searchsorted(labels[order], known[1:])), strict=True))
 
 
 def write(

@@ -18,7 +18,7 @@ from featdiff.evaluation.embedding import Features
 from featdiff.evaluation.extractors import distance_name, extractor
 from featdiff.evaluation.frechet import frechet_distance
 from featdiff.evaluation.measure import protocol, trained_judge
-from featdiff.evaluation.selection import common_count, draws, labels_of, rows_of, training_rows
+from featdiff.evaluation.selection import common_count, draws, labels_of, training_rows
 from featdiff.params import BetweenSpec, Evaluation
 
 
@@ -57,18 +57,19 @@ def measure(
     (None) and stand under their class in ``images``.
     """
     known = {name: label for label, name in labels_of(data).items()}
+    training, test = training_rows(settings, data.index), data.rows_by_label("test")
     judge = trained_judge(settings, data, data_features)
     sets: list[tuple[str, float | None, np.ndarray]] = [
         ("samples", a, part) for a, part in zip(shares, features, strict=True)
     ]
-    sets += [(name, None, data_features.at(rows_of(data.index, known[name], "test"))) for name in classes]
+    sets += [(name, None, data_features.at(test[known[name]])) for name in classes]
     count = min(common_count(settings, data), features.shape[1])
     rows = []
     for images, share, found in sets:
         probabilities = judge.probabilities(found)
         for name in classes:
             label = known[name]
-            values = np.array(_distances(settings, data, data_features, found, label, count))
+            values = np.array(_distances(settings, data_features, training[label], found, label, count))
             rows.append(
                 {
                     "images": images,
@@ -85,11 +86,11 @@ def measure(
 
 
 def _distances(
-    settings: Evaluation, data: ImageArchive, data_features: Features, found: np.ndarray, label: int, count: int
+    settings: Evaluation, data_features: Features, training: np.ndarray, found: np.ndarray, label: int, count: int
 ) -> list[float]:
-    """Frechet distances to training images of a class, one for each draw of both sides."""
+    """Frechet distances to the training images (rows) of a class, one for each draw of both sides."""
     real = draws(
-        training_rows(settings, data.index, label),
+        training,
         count,
         settings.repeats,
         seeds.numpy_generator(settings.seed, "evaluation", "real", label),

@@ -36,7 +36,7 @@ from featdiff.evaluation.frechet import frechet_distance
 from featdiff.evaluation.kernel import kid
 from featdiff.evaluation.manifold import manifold
 from featdiff.evaluation.memorisation import QUANTILE, copying, nearest_training
-from featdiff.evaluation.selection import balanced, common_count, draws, labels_of, rows_of, training_rows
+from featdiff.evaluation.selection import balanced, common_count, draws, labels_of, training_rows
 from featdiff.params import Evaluation
 
 ALL = "all"
@@ -67,7 +67,7 @@ def evaluate(
     if ALL in data.classes:
         raise UserError(f"a class is called {ALL!r}, which is the name of the rows over all classes; rename the class")
     count = common_count(settings, data)
-    test = _Set(data, data_features, {label: rows_of(data.index, label, "test") for label in labels_of(data)})
+    test = _Set(data, data_features, _of_classes(data, data.rows_by_label("test")))
     chosen = test
     if samples is not None:
         if samples_features is None:
@@ -150,35 +150,38 @@ def _sample_rows(data: ImageArchive, samples: ImageArchive, count: int) -> dict[
         raise UserError(
             f"samples are {samples.images.shape[1:]}, the data set's images {data.images.shape[1:]} (H, W, C)"
         )
-    names = labels_of(data)
-    labels = set(samples.labels.tolist())
+    names, found = labels_of(data), samples.rows_by_label()
+    labels = set(found)
     if labels == {-1}:
         rows = {-1: np.arange(len(samples.index))}
     elif labels == set(names) and samples.classes == data.classes:
-        rows = {label: rows_of(samples.index, label) for label in names}
+        rows = _of_classes(data, found)
     elif len(labels) == 1 and samples.classes == [names.get(label) for label in labels]:
-        rows = {label: rows_of(samples.index, label) for label in labels}  # of a model of one class
+        rows = found  # of a model of one class
     else:
         given = sorted(set(samples.index["class"].astype(str)))
         raise UserError(f"samples are of the classes {given}; all of {data.classes}, one of them, or none is needed")
-    for label, found in rows.items():
-        if len(found) < count:
+    for label, of_label in rows.items():
+        if len(of_label) < count:
             what = f"class {names[label]} has" if label >= 0 else "there are"
             raise UserError(
-                f"{what} {len(found)} samples, but {count} are compared: raise the sampling's images to {count} "
-                f"or lower evaluation.images to {len(found)}"
+                f"{what} {len(of_label)} samples, but {count} are compared: raise the sampling's images to {count} "
+                f"or lower evaluation.images to {len(of_label)}"
             )
     return rows
+
+
+def _of_classes(data: ImageArchive, rows: Mapping[int, np.ndarray]) -> dict[int, np.ndarray]:
+    """The rows of the data set's classes, in the order of their labels."""
+    return {label: rows[label] for label in labels_of(data)}
 
 
 def _distances(
     settings: Evaluation, data: ImageArchive, data_features: Features, chosen: _Set, count: int
 ) -> Iterator[Row]:
     reference = {
-        label: draws(
-            training_rows(settings, data.index, label), count, settings.repeats, _generator(settings, "real", label)
-        )
-        for label in labels_of(data)
+        label: draws(rows, count, settings.repeats, _generator(settings, "real", label))
+        for label, rows in training_rows(settings, data.index).items()
     }
     generated = _generated(settings, chosen, count)
     for label, name in _measured(data, chosen):
@@ -229,10 +232,10 @@ def _compare(
 
 def trained_judge(settings: Evaluation, data: ImageArchive, data_features: Features) -> classifier.Classifier:
     """The classifier of real training images, ``classifier_images`` of each class, who says what samples are taken for."""
-    names = labels_of(data)
-    training = [training_rows(settings, data.index, label)[: settings.classifier_images] for label in names]
+    rows = training_rows(settings, data.index)
+    training = [of_label[: settings.classifier_images] for of_label in rows.values()]
     features = data_features.at(np.concatenate(training))
-    return classifier.fit(features, np.repeat(list(names), [len(rows) for rows in training]))
+    return classifier.fit(features, np.repeat(list(rows), [len(of_label) for of_label in training]))
 
 
 def _classes(settings: Evaluation, data: ImageArchive, data_features: Features, chosen: _Set) -> Iterator[Row]:

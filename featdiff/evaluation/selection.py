@@ -9,17 +9,9 @@ import numpy as np
 import pandas as pd
 
 from featdiff import seeds
-from featdiff.data.archive import ImageArchive
+from featdiff.data.archive import ImageArchive, rows_by_label
 from featdiff.errors import UserError
 from featdiff.params import Evaluation
-
-
-def rows_of(index: pd.DataFrame, label: int, split: str | None = None) -> np.ndarray:
-    """Rows of the index with this label, in this split: (N,) int64, ascending."""
-    keep = (index["label"] == label).to_numpy()
-    if split is not None:
-        keep = keep & (index["split"] == split).to_numpy()
-    return np.flatnonzero(keep)
 
 
 def labels_of(data: ImageArchive) -> dict[int, str]:
@@ -29,8 +21,9 @@ def labels_of(data: ImageArchive) -> dict[int, str]:
 
 def common_count(settings: Evaluation, data: ImageArchive) -> int:
     """The n of every comparison on this data set; refuses a class that is too small for the settings' neighbours."""
+    rows = {split: data.rows_by_label(split) for split in ("train", "test")}
     counts = {
-        f"{name} ({split})": len(rows_of(data.index, label, split))
+        f"{name} ({split})": len(rows[split][label])
         for label, name in labels_of(data).items()
         for split in ("train", "test")
     }
@@ -44,18 +37,20 @@ def common_count(settings: Evaluation, data: ImageArchive) -> int:
     return min(settings.images, counts[smallest])
 
 
-def training_rows(settings: Evaluation, index: pd.DataFrame, label: int) -> np.ndarray:
-    """The training images of a class that take part (references and the judge's), in a seeded order."""
-    rows = rows_of(index, label, "train")
-    order = seeds.numpy_generator(settings.seed, "evaluation", "training", label).permutation(rows)
-    return order[: max(settings.classifier_images, settings.repeats * settings.images)]
+def training_rows(settings: Evaluation, index: pd.DataFrame) -> dict[int, np.ndarray]:
+    """The training images of each class that take part (references and the judge's), in a seeded order."""
+    most = max(settings.classifier_images, settings.repeats * settings.images)
+    return {
+        label: seeds.numpy_generator(settings.seed, "evaluation", "training", label).permutation(rows)[:most]
+        for label, rows in rows_by_label(index, "train").items()
+        if label >= 0
+    }
 
 
 def embedded_rows(settings: Evaluation, index: pd.DataFrame) -> np.ndarray:
     """Rows of a data set whose features are needed: all test images and the training images that take part."""
     test = np.flatnonzero((index["split"] == "test").to_numpy())
-    labels = sorted(index.loc[index["label"] >= 0, "label"].unique())
-    return np.sort(np.concatenate([test, *(training_rows(settings, index, int(label)) for label in labels)]))
+    return np.sort(np.concatenate([test, *training_rows(settings, index).values()]))
 
 
 def draws(rows: np.ndarray, count: int, repeats: int, generator: np.random.Generator) -> list[np.ndarray]:

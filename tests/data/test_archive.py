@@ -78,3 +78,15 @@ def test_rows_by_label_are_those_that_selecting_each_label_gives(tmp_path):
     for label, found in rows.items():
         assert np.array_equal(several.images[found], several.select(label=label).images)
         assert list(found) == sorted(found)
+
+
+def test_rows_by_label_of_a_split_are_those_of_that_split_alone():
+    draw = np.random.default_rng(0)
+    index = pd.DataFrame({"label": draw.integers(-1, 9, 400), "split": draw.choice(["train", "test"], 400)})
+    index = index[(index["label"] != 5) | (index["split"] == "train")].reset_index(drop=True)
+    for split in ("train", "test"):
+        rows = archive.rows_by_label(index, split)
+        assert list(rows) == list(range(-1, 9))
+        for label, found in rows.items():
+            assert found.tolist() == index.index[(index["label"] == label) & (index["split"] == split)].tolist()
+    assert len(rows[5]) == 0

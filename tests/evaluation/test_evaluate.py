@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from featdiff import artifacts
+from featdiff import artifacts, seeds
 from featdiff.data import archive
 from featdiff.errors import UserError
 from featdiff.evaluation import embedding, measure
@@ -64,12 +64,22 @@ def test_a_value_is_the_mean_over_the_draws(folder, settings, evaluated):
     data = archive.read(folder / "dataset.zip", "dataset")
     features = embedding.read(settings, folder / "dataset.npz", folder / "dataset.zip", "dataset")
     generator = measure._generator
-    reference = draws(training_rows(settings, data.index, 1), 24, 3, generator(settings, "real", 1))
-    test = draws(measure.rows_of(data.index, 1, "test"), 24, 3, generator(settings, "generated", 1))
+    reference = draws(training_rows(settings, data.index)[1], 24, 3, generator(settings, "real", 1))
+    test = draws(data.rows_by_label("test")[1], 24, 3, generator(settings, "generated", 1))
     values = [frechet_distance(features.at(r), features.at(t)) for r, t in zip(reference, test, strict=True)]
     row = table(evaluated["real"]).loc["grass", "frechet"]
     assert row["value"] == pytest.approx(np.mean(values))
     assert row["spread"] == pytest.approx(np.std(values, ddof=1))
+
+
+def test_the_training_images_that_take_part_are_a_seeded_order_of_each_class_cut_off(folder, settings):
+    index = archive.read(folder / "dataset.zip", "dataset").index
+    found = training_rows(settings, index)
+    assert list(found) == [0, 1, 2]
+    for label, rows in found.items():
+        of_class = np.flatnonzero((index["label"] == label) & (index["split"] == "train"))
+        order = seeds.numpy_generator(settings.seed, "evaluation", "training", label).permutation(of_class)
+        assert np.array_equal(rows, order[:72])  # 3 draws of 24
 
 
 def test_copied_training_images_are_reported(folder, settings, tmp_path):
