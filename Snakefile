@@ -60,6 +60,11 @@ if project.params.sweep:
     include: "workflow/rules/sweep.smk"
 
 
+if project.params.repeats:
+
+    include: "workflow/rules/repeats.smk"
+
+
 localrules:
     all,
 

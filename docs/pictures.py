@@ -19,6 +19,7 @@ from PIL import Image
 
 from featdiff import params
 from featdiff.data import archive
+from featdiff.evaluation.class_means import class_means
 from featdiff.reporting import evaluations as cost
 from featdiff.reporting import frontier
 from featdiff.reporting.between import sheet
@@ -195,14 +196,9 @@ def ufoai() -> None:
         picture.convert("L").save(HERE / "ufoai.png", optimize=True)
     found = sorted(path.stem for path in RESULTS.glob("evaluation/*ufoai*.json"))
     quality = pd.concat(_rows(name).assign(samples=name) for name in found)
-    own = quality[quality["class"] != "all"].groupby(["samples", "measure"])
-    table = own.agg(value=("value", "mean"), spread=("spread", _of_mean), classes=("class", "nunique"))
+    table = quality.groupby("samples").apply(class_means, include_groups=False)
+    table["classes"] = quality[quality["class"] != "all"].groupby(["samples", "measure"])["class"].nunique()
     table.to_csv(HERE / "tables/ufoai.csv", lineterminator="\n", float_format="%.4f")
-
-
-def _of_mean(spreads: pd.Series) -> float:
-    """The standard deviation of a mean over classes, from those of the classes."""
-    return float((spreads**2).sum(skipna=False) ** 0.5 / len(spreads))
 
 
 def framed(image: np.ndarray) -> np.ndarray:

@@ -267,6 +267,21 @@ def sweep(
     write(_settings(params.Params, settings), evaluations, _by_model("--denoising", denoising), out)
 
 
+@app.command()
+def repeats(
+    settings: SettingsText,
+    evaluations: Annotated[list[Path], typer.Argument(help="The evaluations of the rows and of their copies.")],
+    out: Out,
+    denoising: Annotated[list[str] | None, typer.Option(help="MODEL=FILE, once for each model.")] = None,
+    distances: Annotated[list[str] | None, typer.Option(help="MODEL=FILE, once for each model, if asked for.")] = None,
+) -> None:
+    """Put trainings with several seeds together: means and standard deviations in one table. --settings are all settings."""
+    from featdiff.evaluation.repeats import write
+
+    values = _settings(params.Params, settings)
+    write(values, evaluations, _by_model("--denoising", denoising), _by_model("--distances", distances), out)
+
+
 def _by_model(option: str, entries: list[str] | None) -> dict[str, Path]:
     """MODEL=FILE, once for each model."""
     found = {}
@@ -295,10 +310,12 @@ def report(
     bridge: Bridge = None,
     levels: Annotated[list[str] | None, typer.Option(help="CORRUPTION=FILE, once for each corruption.")] = None,
     between: Annotated[list[Path] | None, typer.Option(help="A folder of images between classes and measures.")] = None,
+    repeats_table: Annotated[Path | None, typer.Option(help="The table of 'featdiff repeats'.")] = None,
 ) -> None:
     """Write the report: one page with pictures, curves, tables and what made them. --settings are all settings."""
     from featdiff.reporting import between as classes_between
     from featdiff.reporting import mixture as guidance_study
+    from featdiff.reporting import repeats as over_trainings
     from featdiff.reporting.page import Section, write_report
 
     sections = []
@@ -308,6 +325,8 @@ def report(
     for folder in between or []:
         sections.append(classes_between.section(folder / "images.zip", folder / "measures.json"))
     values = _settings(params.Params, settings)
+    if repeats_table is not None:
+        sections.append(over_trainings.section(values, repeats_table, quality))
     names = (values.report.guided, values.report.baseline)
     if len(samples) != len(names):
         raise UserError(f"{len(samples)} sample files were given; two are needed, of {names[0]} and then of {names[1]}")

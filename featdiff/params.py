@@ -7,15 +7,20 @@ workflow is the name of a row. The JSON schema in ``workflow/schemas`` is genera
 
 import json
 import re
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self, TypeVar
+from typing import Annotated, Any, Literal, NamedTuple, Self, TypeVar
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic_core import ErrorDetails
 
 from featdiff.errors import UserError
 
-Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,63}$", description="The name of a table's row.")]
+LONGEST_NAME = 64
+Name = Annotated[
+    str, Field(pattern=rf"^[a-z0-9][a-z0-9_-]{{0,{LONGEST_NAME - 1}}}$", description="The name of a table's row.")
+]
 Fraction = Annotated[float, Field(gt=0, lt=1)]
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 Count = Annotated[int, Field(ge=1)]
@@ -481,6 +486,9 @@ class Sampling(Settings):
         return self
 
 
+Share = Annotated[float, Field(ge=-10, le=10, allow_inf_nan=False)]
+
+
 class Between(Settings):
     """Images along the line between two classes' centroids, and past them: ``(1 - a) first + a second``."""
 
@@ -489,7 +497,7 @@ class Between(Settings):
     )
     first: Annotated[str, Field(min_length=1)]
     second: Annotated[str, Field(min_length=1)]
-    shares: Annotated[tuple[Annotated[float, Field(ge=-10, le=10)], ...], Field(min_length=2)] = Field(
+    shares: Annotated[tuple[Share, ...], Field(min_length=2)] = Field(
         (-0.5, -0.25, 0.0, 0.25, 0.5, 0.75, 1.0, 1.25, 1.5),
         description="a, rising; 0 is the first class, 1 the second.",
     )
@@ -511,6 +519,30 @@ class BetweenSpec(Settings):
 
     between: Between
     sampling: Sampling
+
+
+class Repeats(Settings):
+    """Sets of samples that are made again from the first step, models trained with other seeds: how far do two trainings differ?
+
+    For each seed s, row R of ``samplings`` gets a copy ``R-seed-s`` that draws with seed s from copies of its models (the weak one
+    of autoguidance, too), which are called alike, trained with seed s and shared by the rows of one model.
+    """
+
+    seeds: Annotated[tuple[Seed, ...], Field(min_length=1)] = Field(
+        description="Beside each row's own seed, in models and samplings."
+    )
+    rows: Annotated[tuple[Name, ...], Field(min_length=1)] = Field(description="Rows of samplings.")
+    distances: bool = Field(
+        False,
+        description="How well centroids follow densities (A, B, correlations), too, for the feature-guided models.",
+    )
+
+
+class Copy(NamedTuple):
+    """A row that ``repeats`` made: of which row, with which seed."""
+
+    row: str
+    seed: int
 
 
 class Lite0(Settings):
@@ -763,11 +795,13 @@ class Params(Settings):
     sweep: tuple[Name, ...] = Field(
         (), description="Samplings that the table of the sweep compares with the first of them."
     )
+    repeats: Repeats | None = Field(None, description="Rows trained and drawn again; without it, each is trained once.")
     mixture: MixtureStudy | None = Field(None, description="The guidance study; without it, none is run.")
     report: Report
 
     @model_validator(mode="after")
     def _check(self) -> "Params":
+        self._add_copies()
         tables: dict[str, dict[str, Any]] = {
             "dataset": self.datasets,
             "network": self.networks,
@@ -795,6 +829,7 @@ class Params(Settings):
                     f"samplings.{name} goes from sigma {sampling.sigma_start} to {sampling.sigma_end}, beyond the centroids' "
                     f"grid from {grid.sigma_max} to {grid.sigma_min}: widen centroids.sigma_min and sigma_max"
                 )
+        _once("sweep", self.sweep)
         for name in self.sweep:
             _need("sweep", name, self.samplings)
             if self.dataset_of(name) != self.dataset_of(self.sweep[0]):
@@ -810,6 +845,35 @@ class Params(Settings):
         if self.report.mixture and self.mixture is None:
             raise ValueError("report.mixture asks for the guidance study, but there is no section 'mixture': add one")
         return self
+
+    def _add_copies(self) -> None:
+        """Put the rows of ``repeats`` into the tables; settings that were written with them have them already."""
+        if self.repeats is None:
+            return
+        _once("repeats.rows", self.repeats.rows)
+        _once("repeats.seeds", self.repeats.seeds)
+        for name in self.repeats.rows:
+            _need("repeats.rows", name, self.samplings)
+            own = {f"samplings.{name}": self.samplings[name].seed}
+            for model in self.models_of(name):
+                _need(f"models of samplings.{name}", model, self.models)
+                own[f"models.{model}"] = self.models[model].seed
+            for where, seed in own.items():
+                if seed in self.repeats.seeds:
+                    raise ValueError(f"repeats.seeds: {seed} is the seed of {where} itself: name other seeds")
+            for seed in self.repeats.seeds:
+                for model in self.models_of(name):
+                    row = self.models[model].model_copy(update={"seed": seed})
+                    _add("models", copied(model, seed), row, self.models)
+                _add("samplings", copied(name, seed), self._copy_of(name, seed), self.samplings)
+
+    def _copy_of(self, sampling: str, seed: int) -> Sampling:
+        """A row of samplings with its models' copies."""
+        row = self.samplings[sampling]
+        changed: dict[str, Any] = {"seed": seed, "model": copied(row.model, seed)}
+        if row.guidance.kind == "autoguidance":
+            changed["guidance"] = row.guidance.model_copy(update={"weak": copied(row.guidance.weak, seed)})
+        return row.model_copy(update=changed)
 
     def _check_corruption(self, where: str, model: Model) -> None:
         """A corruption needs a network of form soft, and images that it fits."""
@@ -890,6 +954,22 @@ class Params(Settings):
         if known and (unknown := [name for name in (row.first, row.second) if name not in known]):
             raise ValueError(f"{where}: there is no class {', '.join(map(repr, unknown))}; classes: {', '.join(known)}")
 
+    def copies(self, table: Literal["models", "samplings"]) -> dict[str, Copy]:
+        """The rows of a table that ``repeats`` made."""
+        if self.repeats is None:
+            return {}
+        rows = self.repeats.rows
+        names = rows if table == "samplings" else dict.fromkeys(m for row in rows for m in self.models_of(row))
+        return {copied(name, seed): Copy(name, seed) for name in names for seed in self.repeats.seeds}
+
+    def without_copies(self) -> Self:
+        """These settings with the tables as they were written, without the rows that ``repeats`` made."""
+        tables: dict[str, Any] = {}
+        for table in ("models", "samplings"):
+            left = self.copies(table)
+            tables[table] = {name: row for name, row in getattr(self, table).items() if name not in left}
+        return self.model_copy(update=tables)
+
     def dataset_of(self, sampling: str) -> str:
         """The data set whose classes a set of samples shows: the model's, or that of the example images."""
         row = self.samplings[sampling]
@@ -930,6 +1010,28 @@ class Params(Settings):
         return LevelsSpec(corruption=self.corruptions[corruption], levels=self.levels)
 
 
+def copied(name: str, seed: int) -> str:
+    """What the copy of a row with another seed is called."""
+    return f"{name}-seed-{seed}"
+
+
+def _add(table: str, name: str, row: S, rows: dict[str, S]) -> None:
+    """Add a row that ``repeats`` made."""
+    if len(name) > LONGEST_NAME:
+        raise ValueError(
+            f"repeats: {table}.{name} would be longer than {LONGEST_NAME} characters: give the row a shorter name"
+        )
+    if rows.setdefault(name, row) != row:
+        raise ValueError(
+            f"{table}.{name} is what repeats would call a copy, but there is another row of this name: rename it"
+        )
+
+
+def _once(where: str, names: Sequence[Any]) -> None:
+    if twice := sorted({name for name in names if names.count(name) > 1}):
+        raise ValueError(f"{where}: {', '.join(map(str, twice))} stands there twice: name each once")
+
+
 def _need(where: str, name: str, table: dict[str, Any]) -> None:
     if name not in table:
         raise ValueError(f"{where} is '{name}', which is not a row of that table; rows: {', '.join(sorted(table))}")
@@ -940,12 +1042,21 @@ def parse(kind: type[S], values: Any, where: str) -> S:
     try:
         return kind.model_validate(values)
     except ValidationError as error:
-        lines = [f"{where}: {error.error_count()} bad setting(s)"]
-        for e in error.errors():
+        errors = _own(error.errors())
+        lines = [f"{where}: {len(errors)} bad setting(s)"]
+        for e in errors:
             key = ".".join(str(part) for part in e["loc"]) or "(top level)"
             value = "" if e["type"] in ("missing", "value_error") else f" (got {e['input']!r})"
             lines.append(f"  {key}: {re.sub('^Value error, ', '', e['msg'])}{value}")
         raise UserError("\n".join(lines)) from None
+
+
+def _own(errors: list[ErrorDetails]) -> list[ErrorDetails]:
+    """Errors without those that follow from others: a list is not too short because a bad element of it does not count."""
+    places = [e["loc"] for e in errors]
+    short = [e for e in errors if e["type"] == "too_short"]
+    follow = [e for e in short if any(len(p) > len(e["loc"]) and p[: len(e["loc"])] == e["loc"] for p in places)]
+    return [e for e in errors if e not in follow]
 
 
 def load(path: Path | str = "params.yaml") -> Params:

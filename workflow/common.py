@@ -8,7 +8,7 @@ import shlex
 import sys
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from featdiff.errors import UserError
 from featdiff.mixture import BRIDGE_TABLES, TABLES
@@ -163,11 +163,44 @@ class Project:
         models = {self.params.samplings[name].model for name in self.params.sweep}
         return {model: path for model, path in self.denoising().items() if model in models}
 
+    def repeated(self) -> dict[str, list[str]]:
+        """All files that the table of repeats is made of: of rows and their copies, and of the models that draw them."""
+        repeats = self.params.repeats
+        if repeats is None:
+            return {"evaluations": [], "denoising": [], "distances": []}
+        rows = self._with_copies("samplings", repeats.rows)
+        models = self._with_copies("models", {self.params.samplings[row].model for row in repeats.rows})
+        told = [
+            m for m in models if self.params.models[m].condition == "feature" and not self.params.models[m].corruption
+        ]
+        return {
+            "evaluations": [self.path("evaluation", f"{row}.json") for row in rows],
+            "denoising": [self.path("models", model, "denoising.json") for model in models],
+            "distances": [self.path("models", model, "distances.json") for model in told if repeats.distances],
+        }
+
+    def repeats_table(self) -> list[str]:
+        return [self.path("tables/repeats.csv")] if self.params.repeats else []
+
+    def _with_copies(self, table: Literal["models", "samplings"], names: Iterable[str]) -> list[str]:
+        """Rows of a table and the copies that ``repeats`` made of them, sorted."""
+        wanted = set(names)
+        return sorted(wanted | {name for name, copy in self.params.copies(table).items() if copy.row in wanted})
+
     def train_sections(self, model: str) -> list[str]:
         """The rows a training depends on."""
         row = self.params.models[model]
         corruption = [f"corruptions.{row.corruption}"] if row.corruption else []
-        return [f"models.{model}", f"networks.{row.network}", f"trainings.{row.training}", *corruption]
+        return [*self._own("models", model), f"networks.{row.network}", f"trainings.{row.training}", *corruption]
+
+    def sample_sections(self, sampling: str) -> list[str]:
+        """The rows a set of samples depends on."""
+        return self._own("samplings", sampling)
+
+    def _own(self, table: Literal["models", "samplings"], name: str) -> list[str]:
+        """Where a row is written: a copy is what ``repeats`` makes of another row."""
+        copy = self.params.copies(table).get(name)
+        return [f"{table}.{copy.row}", "repeats"] if copy else [f"{table}.{name}"]
 
     def mixture_tables(self) -> list[str]:
         """The tables of the guidance study."""
@@ -214,16 +247,21 @@ class Project:
         }
 
     def evaluations(self) -> list[str]:
-        names = [*self.samplings, *(REAL + dataset for dataset in self.datasets)]
+        copies = self.params.copies("samplings")  # they are in a table of their own
+        names = [*(s for s in self.samplings if s not in copies), *(REAL + dataset for dataset in self.datasets)]
         return [self.path("evaluation", f"{name}.json") for name in names]
 
     def denoising(self) -> dict[str, str]:
-        return {model: self.path("models", model, "denoising.json") for model in self.models}
+        copies = self.params.copies("models")
+        return {model: self.path("models", model, "denoising.json") for model in self.models if model not in copies}
 
     def distances(self) -> dict[str, str]:
         """Of the models that can be told a class; the noise levels that are integrated over know no corruption."""
         rows = self.params.models
-        told = [model for model in self.models if rows[model].condition != "none" and rows[model].corruption is None]
+        copies = self.params.copies("models")
+        told = [
+            m for m in self.models if rows[m].condition != "none" and rows[m].corruption is None and m not in copies
+        ]
         return {model: self.path("models", model, "distances.json") for model in told}
 
     def kept(self) -> list[str]:
@@ -241,6 +279,8 @@ class Project:
             *self.distances().values(),
             *self.between(),
             *([self.path("tables/sweep.csv")] if self.params.sweep else []),
+            *(path for files in self.repeated().values() for path in files),
+            *self.repeats_table(),
             self.path("report.html"),
         ]
 

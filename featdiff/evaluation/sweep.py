@@ -9,6 +9,7 @@ import pandas as pd
 
 from featdiff import artifacts
 from featdiff.errors import UserError
+from featdiff.evaluation.class_means import class_means
 from featdiff.evaluation.measure import ALL, check_same_protocol
 from featdiff.params import Params
 
@@ -81,23 +82,17 @@ def _text(value: Any) -> str:
 
 def _quality(rows: Sequence[Mapping[str, Any]]) -> dict[str, float]:
     """Means over classes; accuracy of the worst class; evaluations of an image."""
-    of = {
-        m: [r for r in rows if r["measure"] == m and r["class"] != ALL]
-        for m in ("class_accuracy", "frechet", "recall", "vendi")
-    }
+    means = class_means(pd.DataFrame(rows)).reindex(["class_accuracy", "frechet", "recall", "vendi"])
     cost = [r["value"] for r in rows if r["measure"] == "network_evaluations"]
-    accuracy = [r["value"] for r in of["class_accuracy"]]
-    values: dict[str, float] = {
-        "accuracy": float(np.mean(accuracy)) if accuracy else np.nan,
+    accuracy = [r["value"] for r in rows if r["measure"] == "class_accuracy" and r["class"] != ALL]
+    return {
+        "accuracy": means["value"]["class_accuracy"],
         "accuracy_worst": min(accuracy, default=np.nan),
-        "vendi": float(np.mean([r["value"] for r in of["vendi"]])),
+        "vendi": means["value"]["vendi"],
         "evaluations": cost[0] if cost else np.nan,
+        **{measure: means["value"][measure] for measure in ("frechet", "recall")},
+        **{f"{measure}_spread": means["spread"][measure] for measure in ("frechet", "recall")},
     }
-    for measure in ("frechet", "recall"):
-        values[measure] = float(np.mean([r["value"] for r in of[measure]]))
-        spreads = np.array([r["spread"] for r in of[measure]], float)
-        values[f"{measure}_spread"] = float(np.sqrt((spreads**2).sum()) / len(spreads))
-    return values
 
 
 def _denoising(rows: Sequence[Mapping[str, Any]]) -> dict[str, float]:

@@ -31,13 +31,18 @@ def psnr_of(denoising: pd.DataFrame, model: str, target: str) -> pd.DataFrame:
     return rows.pivot_table(index="sigma", columns="class", values="psnr")
 
 
+def joined(denoising: pd.DataFrame, single: Sequence[str]) -> pd.DataFrame:
+    """The table with the models of one class each under one name, as one model of all classes: ``SINGLE``."""
+    return denoising.assign(model=denoising["model"].where(~denoising["model"].isin(single), SINGLE))
+
+
 def psnr(denoising: pd.DataFrame, guided: str, baseline: str, single: Sequence[str] = ()) -> Figure:
     """PSNR of both models, and the difference, which is too small to be seen in the first panel.
 
     ``single`` names the models of one class, one for each class: together the upper reference.
     """
     parts: list[Panel] = []
-    together = denoising.assign(model=denoising["model"].where(~denoising["model"].isin(single), SINGLE))
+    together = joined(denoising, single)
     alt = "PSNR against noise level: guided model with right, wrong and no centroid, and the mixture model"
     with panel("psnr", alt, parts, width=390) as axes:
         for target, label, line, mark in TARGETS:

@@ -8,6 +8,7 @@ import pandas as pd
 from markupsafe import Markup
 from matplotlib.axes import Axes
 
+from featdiff.evaluation.class_means import class_means
 from featdiff.params import Sampling
 from featdiff.reporting.drawing import LINES, REAL, Figure, Panel, log_axis, panel
 from featdiff.reporting.tables import ALL, Cell, Group, Row, Table, number
@@ -66,7 +67,8 @@ def figure(found: list[Point], real: Mapping[str, tuple[float, float]], frechet:
             axes.legend(fontsize=9.5)
     caption = Markup(
         "<strong>How many network evaluations does quality cost?</strong> The same guided model, drawn from by each sampler at several numbers of "
-        "steps; everything else is equal. Means over the classes; bars are standard deviations over repeated draws of the evaluation. "
+        "steps; everything else is equal. Means over the classes; bars are standard deviations over repeated draws of the evaluation "
+        "(accuracy: standard errors). "
         "Dotted: real test images."
     )
     return Figure("evaluations-guided", parts, caption)
@@ -79,7 +81,7 @@ def numbers(found: list[Point], frechet: str) -> Table:
         cells = [_cell(point.values.get(m), digits) for m, (_, digits) in MEASURES.items()]
         groups.setdefault(WORDS[point.sampler], []).append(Row(number(point.evaluations, 0), "", cells))
     titles = [title.format(frechet=frechet) for title, _ in MEASURES.values()]
-    caption = "Means over the classes by sampler and network evaluations an image; after ±: standard deviation over repeated draws."
+    caption = "Means over the classes by sampler and network evaluations an image; after ±: standard deviation over repeated draws (accuracy: standard error)."
     body = [Group(name, rows) for name, rows in groups.items()]
     return Table("evaluations-numbers", caption, titles, body, first="Evaluations")
 
@@ -90,13 +92,8 @@ def means(quality: pd.DataFrame, name: str) -> dict[str, tuple[float, float]]:
 
 
 def _means(own: pd.DataFrame) -> dict[str, tuple[float, float]]:
-    values = {}
-    for measure in MEASURES:
-        rows = own[(own["measure"] == measure) & (own["class"] != ALL)]
-        if len(rows):
-            spread = rows["spread"].astype(float).fillna(0)
-            values[measure] = (float(rows["value"].astype(float).mean()), float((spread**2).sum() ** 0.5 / len(rows)))
-    return values
+    means = class_means(own)
+    return {m: (row["value"], row["spread"]) for m in MEASURES if m in means.index for row in [means.loc[m]]}
 
 
 def _but_sampler(row: Sampling) -> str:
@@ -130,4 +127,4 @@ def _spread_out(ticks: list[int]) -> list[int]:
 def _cell(value: tuple[float, float] | None, digits: int) -> Cell:
     if value is None:
         return Cell("–")
-    return Cell(number(value[0], digits), f"± {value[1]:.{digits}f}" if value[1] else "")
+    return Cell(number(value[0], digits), "" if pd.isna(value[1]) else f"± {value[1]:.{digits}f}")

@@ -6,7 +6,7 @@ are taken for their class more often and become less varied (arXiv 2207.12598, s
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
 import numpy as np
@@ -14,6 +14,7 @@ import pandas as pd
 from markupsafe import Markup
 from matplotlib.axes import Axes
 
+from featdiff.evaluation.class_means import class_means
 from featdiff.params import Sampling
 from featdiff.reporting.drawing import LINES, REAL, Figure, Panel, panel
 from featdiff.reporting.tables import Cell, Group, Row, Table, number
@@ -51,22 +52,33 @@ def families(samplings: Mapping[str, Sampling]) -> list[Family]:
 def frontier(quality: pd.DataFrame, found: list[Family]) -> pd.DataFrame:
     """One row a family, strength and measure (``COLUMNS``): means over classes, with the standard deviation of that mean.
 
-    The spread of a class is that of the quality table, over its repeated draws; class accuracy has none there, so its binomial
-    standard error stands in.
+    The spread of a class is that of the quality table, over its repeated draws; for class accuracy it is the standard error.
     """
+    return along(found, lambda name: _means(quality, name))
+
+
+def along(found: list[Family], measured: Callable[[str], list[dict]]) -> pd.DataFrame:
+    """The same of any numbers: ``measured`` has rows of measure, value and spread for the name of a sampling."""
     rows = [
         {"family": family.title, "strength": strength, "samples": name, **row}
         for family in found
         for strength, name in family.members.items()
-        for row in _means(quality, name)
+        for row in measured(name)
     ]
     return pd.DataFrame(rows, columns=COLUMNS)
 
 
-def curves(table: pd.DataFrame, real: pd.DataFrame) -> Figure | None:
+def curves(
+    table: pd.DataFrame,
+    real: pd.DataFrame,
+    *,
+    name: str = "frontier",
+    bars: str = "over repeated draws (accuracy: standard errors)",
+) -> Figure | None:
     """Class accuracy against recall and against the Vendi score; None if no family has two strengths.
 
-    ``table`` is :func:`frontier`'s; ``real`` has the rows of the real test images, as :func:`real_images` makes them.
+    ``table`` is :func:`frontier`'s; ``real`` has the rows of the real test images, as :func:`real_images` makes them; ``bars`` says
+    what the standard deviations are over.
     """
     found = _measured(table) if len(table) else table
     if not len(found) or found.groupby("family")["strength"].nunique().max() < 2:
@@ -76,7 +88,7 @@ def curves(table: pd.DataFrame, real: pd.DataFrame) -> Figure | None:
         if found[measure].isna().all():
             continue
         alt = f"Class accuracy against {title}, a curve for each kind of guidance through its strengths"
-        with panel(f"frontier-{measure}", alt, drawn) as axes:
+        with panel(f"{name}-{measure}", alt, drawn) as axes:
             for i, (family, rows) in enumerate(found.groupby("family", sort=False)):
                 _curve(axes, rows, measure, LINES[i % len(LINES)], MARKS[i % len(MARKS)], str(family))
             _real(axes, real.set_index("measure"), measure)
@@ -87,9 +99,9 @@ def curves(table: pd.DataFrame, real: pd.DataFrame) -> Figure | None:
         "number beside it); everything else is equal along a curve. Upwards: the share of samples that a judge, trained on "
         "real images, takes for the class asked for. To the right: more varied samples. Guidance that is stronger moves along a curve, "
         "guidance that is better moves the curve. The square is what real test images reach. Means over classes; bars are standard "
-        "deviations over repeated draws (accuracy: standard errors)."
+        "deviations {bars}."
     )
-    return Figure("frontier", drawn, Markup(caption)) if drawn else None
+    return Figure(name, drawn, Markup(caption).format(bars=bars)) if drawn else None
 
 
 def real_images(quality: pd.DataFrame, name: str) -> pd.DataFrame:
@@ -114,19 +126,10 @@ def numbers(table: pd.DataFrame, frechet: str) -> Table:
 def _means(quality: pd.DataFrame, name: str) -> list[dict]:
     """Means over the classes of one set of images, and what a sample cost."""
     own = quality[quality["samples"] == name]
-    found = []
-    for measure in SHOWN:
-        rows = own[(own["measure"] == measure) & (own["class"] != "all")]
-        if len(rows):
-            spread = rows["spread"].astype(float)
-            if measure == CONFIDENCE:
-                share = rows["value"].astype(float)
-                spread = spread.fillna(np.sqrt(share * (1 - share) / rows["count"].astype(float)))
-            value, error = rows["value"].astype(float).mean(), np.sqrt((spread**2).sum(skipna=False)) / len(rows)
-            found.append({"measure": measure, "value": value, "spread": error})
+    means = class_means(own)
+    found = [{"measure": m, **means.loc[m]} for m in SHOWN if m in means.index]
     cost = own[(own["measure"] == COST) & (own["class"] == "all")]
-    found += [{"measure": COST, "value": float(value), "spread": np.nan} for value in cost["value"][:1]]
-    return found
+    return found + [{"measure": COST, "value": float(value), "spread": np.nan} for value in cost["value"][:1]]
 
 
 def _measured(table: pd.DataFrame) -> pd.DataFrame:

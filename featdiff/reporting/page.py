@@ -86,6 +86,7 @@ def write_report(
     sections: Sequence[Section] = (),
 ) -> None:
     """Write the page; ``samples`` has the archives of ``settings.report.guided`` and ``.baseline`` by these names."""
+    settings = settings.without_copies()
     files = {"data set": dataset, "centroids": centroids, "metrics": metrics}
     files |= {f"samples {name}": path for name, path in samples.items()}
     drawn = {name: _samples(settings.samplings[name], name, path) for name, path in samples.items()}
@@ -124,6 +125,7 @@ def render(settings: Params, inputs: _Inputs, sections: Sequence[Section]) -> st
     classes = inputs.data.classes
     shown = grids.shown_labels(len(classes))
     few = len(shown) == len(classes)
+    single = _single(settings, guided_model)
     sources = _sources(settings, names, inputs.quality)
     found = targets.verdicts(inputs.quality, inputs.denoising, inputs.scatter, names, frechet)
     dots = curves.dots(
@@ -155,8 +157,8 @@ def render(settings: Params, inputs: _Inputs, sections: Sequence[Section]) -> st
         frontier_numbers=frontier.numbers(strengths, frechet) if drawn else None,
         evaluations=by_cost,
         evaluations_numbers=evaluations.numbers(costs, frechet) if by_cost else None,
-        psnr=curves.psnr(inputs.denoising, guided_model, baseline_model, _single(settings, guided_model)),
-        psnr_numbers=tables.curve_numbers(_curves(inputs.denoising, guided_model, baseline_model)),
+        psnr=curves.psnr(inputs.denoising, guided_model, baseline_model, single),
+        psnr_numbers=tables.curve_numbers(_curves(inputs.denoising, guided_model, baseline_model, single)),
         scatter=curves.scatter(inputs.scatter, guided_model, baseline_model),
         nearest=curves.nearest_centroid(inputs.scatter, guided_model, baseline_model),
         embedding=embedding.embedding(inputs.centroids, inputs.sigmas, classes, _thumbnails(inputs.data, shown)),
@@ -232,9 +234,11 @@ def _of_one_dataset(settings: Params, names: targets.Names) -> dict[str, Samplin
     return {name: row for name, row in settings.samplings.items() if settings.dataset_of(name) == dataset}
 
 
-def _curves(denoising: pd.DataFrame, guided: str, baseline: str) -> dict[str, pd.DataFrame]:
+def _curves(denoising: pd.DataFrame, guided: str, baseline: str, single: list[str]) -> dict[str, pd.DataFrame]:
     found = {f"Guided, {label}": curves.mean_over_classes(denoising, guided, t) for t, label, *_ in curves.TARGETS}
-    return found | {"Mixture model": curves.mean_over_classes(denoising, baseline, "none")}
+    found["Mixture model"] = curves.mean_over_classes(denoising, baseline, "none")
+    together = curves.mean_over_classes(curves.joined(denoising, single), curves.SINGLE, "none")
+    return found if together.empty else found | {curves.SINGLE.capitalize(): together}
 
 
 def _thumbnails(data: ImageArchive, labels: list[int]) -> dict[int, np.ndarray]:

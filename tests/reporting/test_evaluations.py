@@ -22,9 +22,9 @@ def table(settings, cost=lambda sampler: getattr(sampler, "steps", 33)):
     for name, row in settings.samplings.items():
         own = {"frechet": 1000 / cost(row.sampler), "recall": 0.5, "class_accuracy": 0.9}
         for c in ("brick", "grass"):
-            rows += [(name, c, m, v + (c == "grass"), 4.0 if m == "frechet" else None) for m, v in own.items()]
-        rows.append((name, "all", "network_evaluations", cost(row.sampler), None))
-    return pd.DataFrame(rows, columns=["samples", "class", "measure", "value", "spread"])
+            rows += [(name, c, m, v + (c == "grass"), 4.0 if m == "frechet" else None, 100) for m, v in own.items()]
+        rows.append((name, "all", "network_evaluations", cost(row.sampler), None, 100))
+    return pd.DataFrame(rows, columns=["samples", "class", "measure", "value", "spread", "count"])
 
 
 def test_every_sampling_of_the_preset_takes_part_and_other_strengths_and_models_do_not(settings):

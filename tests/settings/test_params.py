@@ -166,6 +166,77 @@ def test_a_sweep_of_what_there_is_not_is_refused(values):
     refused(values, "sweep is 'none', which is not a row")
 
 
+def test_a_share_that_is_no_number_is_one_message_about_that_share(values):
+    values["between"] = {
+        "line": {"sampling": "guided", "first": "brick", "second": "grass", "shares": [0, float("nan")]}
+    }
+    refused(values, r"1 bad setting\(s\)\n  between.line.shares.1: Input should be a finite number \(got nan\)$")
+    values["between"]["line"]["shares"] = [0]
+    refused(values, r"between.line.shares: Tuple should have at least 2 items after validation, not 1 \(got \[0\]\)$")
+
+
+def test_a_row_that_the_sweep_names_twice_is_refused(values):
+    values["sweep"] = ["guided", "mixture", "guided"]
+    refused(values, "sweep: guided stands there twice: name each once")
+
+
+def with_repeats(values, **repeats):
+    """Two further networks, autoguidance, and repeats of it."""
+    values["trainings"]["short"] = {**values["trainings"]["preview"], "images": 64}
+    values["models"]["weak"] = {**values["models"]["guided"], "training": "short"}
+    auto = {"kind": "autoguidance", "weak": "weak"}
+    values["samplings"]["auto"] = {**values["samplings"]["guided"], "guidance": auto}
+    values["repeats"] = {"seeds": [1, 2], "rows": ["guided-strong", "auto"], **repeats}
+    return values
+
+
+def test_repeats_are_copies_of_rows_and_their_models_with_another_seed(values):
+    found = params.parse(params.Params, with_repeats(values), "params.yaml")
+    assert set(found.copies("models")) == {"guided-seed-1", "guided-seed-2", "weak-seed-1", "weak-seed-2"}
+    assert found.copies("samplings")["auto-seed-2"] == ("auto", 2)
+    auto, own = found.samplings["auto-seed-2"], found.samplings["auto"]
+    assert (auto.model, auto.guidance.weak, auto.seed) == ("guided-seed-2", "weak-seed-2", 2)
+    back = {"model": own.model, "guidance": own.guidance, "seed": 0}
+    assert auto.model_copy(update=back) == own
+    for name, (row, seed) in found.copies("models").items():
+        assert found.models[name] == found.models[row].model_copy(update={"seed": seed})
+    again = params.parse(params.Params, found.model_dump(mode="json"), "written with its copies")
+    assert again == found
+    del values["repeats"]
+    without = params.parse(params.Params, values, "params.yaml")
+    assert found.without_copies().model_copy(update={"repeats": None}) == without
+
+
+@pytest.mark.parametrize(
+    ("repeats", "pattern"),
+    [
+        ({"rows": ["none"]}, "repeats.rows is 'none', which is not a row.*guided-strong"),
+        ({"rows": []}, "repeats.rows: Tuple should have at least 1 item"),
+        ({"rows": ["auto", "auto"]}, "repeats.rows: auto stands there twice"),
+        ({"seeds": []}, "repeats.seeds: Tuple should have at least 1 item"),
+        ({"seeds": [3, 3]}, "repeats.seeds: 3 stands there twice"),
+        ({"seeds": [-1]}, r"1 bad setting\(s\)\n  repeats.seeds.0: Input should be greater than or equal to 0"),
+        ({"seeds": [0]}, "repeats.seeds: 0 is the seed of samplings.guided-strong itself"),
+        ({"seeds": [7]}, "repeats.seeds: 7 is the seed of models.weak itself"),
+    ],
+)
+def test_repeats_that_cannot_be_are_one_message_each(values, repeats, pattern):
+    with_repeats(values, **repeats)["models"]["weak"]["seed"] = 7
+    refused(values, pattern)
+
+
+def test_a_copy_does_not_take_the_place_of_another_row(values):
+    with_repeats(values)["models"]["guided-seed-2"] = {**values["models"]["guided"], "seed": 5}
+    refused(values, "models.guided-seed-2 is what repeats would call a copy, but there is another row of this name")
+
+
+def test_a_name_that_would_become_too_long_is_told_as_such(values):
+    name = "x" * 60
+    values["samplings"][name] = values["samplings"]["mixture"]
+    values["repeats"] = {"seeds": [1], "rows": [name]}
+    refused(values, f"samplings.{name}-seed-1 would be longer than 64 characters")
+
+
 def test_how_many_images_the_sampling_draws_makes_no_difference_to_a_line(values):
     values["between"] = {"line": {"sampling": "guided", "first": "brick", "second": "grass"}}
     specs = []

@@ -25,6 +25,7 @@ COMMANDS = {
     "between": "sample",
     "between-measures": "evaluate",
     "sweep": "sweep",
+    "repeats": "repeats",
     "embed": "evaluate",
     "evaluate": "evaluate",
     "collect": "evaluate",

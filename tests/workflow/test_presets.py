@@ -68,6 +68,22 @@ def test_the_sweep_is_one_target_with_one_table(project):
     assert "sweep" not in project.stale()
 
 
+def test_repeats_train_each_model_once_a_seed_and_are_one_target_with_one_table(project):
+    overlays = ("--configfile", "params.yaml", "workflow/presets/guidance.yaml", "workflow/presets/repeats.yaml")
+    rows, seeds = preset("repeats")["repeats"]["rows"], preset("repeats")["repeats"]["seeds"]
+    planned = project.stale(*overlays, "--", "repeats")
+    count = 1 + len(seeds)
+    assert planned["repeats"] == 1 and "report" not in planned
+    assert planned["evaluate"] == planned["gather"] == len(rows) * count
+    assert planned["train"] == 5 * count  # guided, mixture and label, and the weak ones of both kinds of autoguidance
+    assert planned["denoise"] == 3 * count and planned["distances"] == count
+    assert "repeats" not in project.stale()
+    text = project.snakemake("--dry-run", "--printshellcmds", *overlays).stdout
+    collect = next(line for line in text.splitlines() if "featdiff collect" in line)
+    assert "results/evaluation/label-1.json" in collect and "-seed-" not in collect
+    assert "--repeats-table results/tables/repeats.csv" in text
+
+
 def test_every_sampler_is_measured_from_five_to_five_hundred_evaluations():
     rows = preset("evaluations")["samplings"].values()
     steps = {}

@@ -8,6 +8,7 @@ import subprocess
 import time
 from pathlib import Path
 
+import pandas as pd
 import pytest
 import yaml
 
@@ -43,6 +44,29 @@ def test_a_changed_setting_reruns_exactly_what_depends_on_it(finished, tmp_path)
     project = finished.copy(tmp_path / "clone")
     project.edit_params({"samplings": {"guided": {"sampler": {"steps": 5}}}})
     assert project.stale() == GUIDED_ONLY
+
+
+def test_a_repeated_training_is_another_one_and_the_table_and_the_page_have_both(finished, tmp_path):
+    project = finished.copy(tmp_path / "clone")
+    project.edit_params({"repeats": {"seeds": [1], "rows": ["guided"]}})
+    project.snakemake()
+    results = project.root / "results"
+    samples = [(results / f"samples/{name}/samples.zip").read_bytes() for name in ("guided", "guided-seed-1")]
+    assert samples[0] != samples[1]
+    values = []
+    for name in ("guided", "guided-seed-1"):
+        rows = artifacts.read_json(results / f"evaluation/{name}.json", "evaluation")[0]["rows"]
+        values += [r["value"] for r in rows if (r["class"], r["measure"]) == ("brick", "frechet")]
+    table = pd.read_csv(results / "tables/repeats.csv")
+    row = table[(table["class"] == "brick") & (table["measure"] == "frechet")].iloc[0]
+    assert row["mean"] == pytest.approx(sum(values) / 2, rel=1e-5) and row["trainings"] == 2
+    assert row["spread"] == pytest.approx(abs(values[0] - values[1]) / 2**0.5, rel=1e-4) and row["spread"] > 0
+    page = (results / "report.html").read_text()
+    assert "How far trainings differ" in page and "guided-seed-1" not in page
+    assert "Nothing to be done" in (again := project.snakemake()).stdout + again.stderr
+    project.run("featdiff", "ledger", "write")
+    stages = yaml.safe_load((project.root / "dvc.yaml").read_text())["stages"]
+    assert {"models.guided", "repeats"} <= set(stages["train-guided-seed-1"]["params"])
 
 
 def test_a_default_written_out_changes_nothing(finished, tmp_path):

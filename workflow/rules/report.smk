@@ -14,6 +14,7 @@ rule report:
         mixture=project.reported_study(),
         levels=project.levels().values(),
         between=project.between(),
+        repeats=project.repeats_table(),
         graph="workflow/rulegraph.json",
     output:
         report=project.path("report.html"),
@@ -34,6 +35,7 @@ rule report:
         ),
         levels=options("levels", map("=".join, project.levels().items())),
         between=options("between", [project.path("between", name) for name in project.params.between]),
+        repeats=options("repeats-table", project.repeats_table()),
     message:
         "Writing the report"
     shell:
@@ -41,4 +43,5 @@ rule report:
         " --denoising-table {input.denoising} --scatter-table {input.scatter} --distances-table {input.distances}"
         " --data {input.data}"
         " --centroids {input.centroids} --graph {input.graph} {params.mixture} {params.bridge} {params.levels} {params.between}"
+        " {params.repeats}"
         " --out {output.report} {input.samples} > {log} 2>&1"

@@ -18,7 +18,7 @@ rule sample:
     params:
         code=fingerprint("sample.smk", "sample"),
         settings=lambda wildcards: project.params.samplings[wildcards.sampling].model_dump_json(),
-        sections=["samplings.{sampling}"],
+        sections=lambda wildcards: project.sample_sections(wildcards.sampling),
         drawn_from=lambda wildcards: all_options(project.drawn_from(wildcards.sampling)),
     message:
         "Sampling {wildcards.sampling}, shard {wildcards.shard}"
@@ -43,7 +43,7 @@ rule gather:
     params:
         code=fingerprint("sample.smk", "gather", "sample"),
         settings=lambda wildcards: project.params.samplings[wildcards.sampling].model_dump_json(),
-        sections=["samplings.{sampling}"],
+        sections=lambda wildcards: project.sample_sections(wildcards.sampling),
     message:
         "Gathering the samples of {wildcards.sampling}"
     shell:
