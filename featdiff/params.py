@@ -244,6 +244,16 @@ class HalvingDecay(Settings):
     times: Count = 9
 
 
+Precision = Annotated[
+    Literal["bf16", "tf32", "fp32"],
+    Field(description="Of the network's arithmetic; tf32 is a GPU's float32 with 10 bits of mantissa, fp32 on a CPU."),
+]
+Compile = Annotated[
+    bool,
+    Field(description="torch.compile: minutes before the first step, quicker steps after; needs a C++ compiler."),
+]
+
+
 class Training(Settings):
     """How a network is trained: by denoising alone, on pairs of the same class."""
 
@@ -273,7 +283,8 @@ class Training(Settings):
         0.1, description="Share of images whose label is hidden; of networks with condition: label alone."
     )
     flip: bool = Field(True, description="Mirror training images left-right at random.")
-    precision: Literal["bf16", "fp32"] = "bf16"
+    precision: Precision = "bf16"
+    compile: Compile = False
     save_every: Count = Field(20000, description="Images between two resume states.")
 
     @model_validator(mode="after")
@@ -477,6 +488,8 @@ class Sampling(Settings):
     batch: Count = Field(
         64, description="Images in one network call; a part batch is padded, so bits do not depend on shards."
     )
+    precision: Precision = "fp32"
+    compile: Compile = False
     seed: Seed = 0
 
     @model_validator(mode="after")

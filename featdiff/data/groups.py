@@ -42,15 +42,24 @@ class GroupBatches:
         within = distinct(draws, self.counts[chosen])  # (group, size / group)
         return self.order[self.starts[chosen] + within].T.flatten()
 
-    def batch(self, k: int, size: int) -> tuple[Tensor, Tensor]:
-        """Batch ``k``: images (size, C, H, W) float32 in [0, 1] and labels (size,); ``size`` is a multiple of ``group``."""
+    def choose(self, k: int, size: int) -> tuple[Tensor, Tensor | None]:
+        """Which images batch ``k`` is made of (size,), and which of them are mirrored (size,), or None without mirroring."""
         generator = seeds.generator(self.seed, "batch", k)
         rows = self.indices(generator, size)
-        x = self.images.index_select(0, rows)
-        if self.flip:
-            mirrored = torch.rand(size, generator=generator) < 0.5
-            x = torch.where(mirrored[:, None, None, None], x.flip(-1), x)
-        return x.float().div_(255), self.labels[rows]
+        return rows, torch.rand(size, generator=generator) < 0.5 if self.flip else None
+
+    def take(self, rows: Tensor, mirrored: Tensor | None, device: torch.device) -> Tensor:
+        """Those images (N, C, H, W), float32 in [0, 1] on ``device``: as uint8 until they are there, mirrored there."""
+        x = self.images.index_select(0, rows.to(self.images.device, non_blocking=True)).to(device)
+        if mirrored is not None:
+            turned = mirrored.to(device, non_blocking=True)[:, None, None, None]
+            x = torch.where(turned, x.flip(-1), x)
+        return x.float().div_(255)
+
+    def batch(self, k: int, size: int) -> tuple[Tensor, Tensor]:
+        """Batch ``k``: images (size, C, H, W) float32 in [0, 1] and labels (size,); ``size`` is a multiple of ``group``."""
+        rows, mirrored = self.choose(k, size)
+        return self.take(rows, mirrored, self.images.device), self.labels[rows]
 
 
 def distinct(draws: Tensor, counts: Tensor) -> Tensor:

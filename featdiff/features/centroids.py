@@ -1,6 +1,7 @@
 """Class centroids ``phi_y(sigma)`` on a logarithmic grid of noise levels (arXiv 2410.11646, section 3.2)."""
 
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -38,11 +39,15 @@ class CentroidTable:
         """
         if len(self.sigmas) == 1:
             return self.values[labels, 0]
-        grid, place = (self.sigmas.log(), t.log()) if self.sigmas[0] > 0 else (self.sigmas, t)
+        grid, place = (self.sigmas.log(), t.log()) if self._logarithmic else (self.sigmas, t)
         position = torch.searchsorted(grid, place.to(grid)).clamp(1, len(grid) - 1)
         low, high = grid[position - 1], grid[position]
         share = ((place.to(low) - low) / (high - low)).clamp(0, 1).to(self.values)[:, None]
         return torch.lerp(self.values[labels, position - 1], self.values[labels, position], share)
+
+    @cached_property
+    def _logarithmic(self) -> bool:
+        return bool(self.sigmas[0] > 0)  # asked at each step, a GPU would be waited for each time
 
     def extrapolated(self, strength: float) -> "CentroidTable":
         """Centroids moved away from (or, below 1, towards) the mean over the classes; ``strength = 1`` changes nothing."""

@@ -19,7 +19,7 @@ from featdiff.data import archive
 from featdiff.diffusion import guidance
 from featdiff.errors import UserError
 from featdiff.params import Between, BetweenSpec
-from featdiff.sampling.guided import Model, Source
+from featdiff.sampling.guided import Arithmetic, Model, Source
 from featdiff.sampling.shards import Draw, draw_batch
 from featdiff.training.devices import pick_device, to_pixels
 
@@ -41,7 +41,7 @@ def write(spec: BetweenSpec, source: Source, out: Path) -> None:
 def draw(spec: BetweenSpec, source: Source) -> np.ndarray:
     """Images (S, N, H, W, C) uint8, N at each of S shares; class names that the model does not know are refused before."""
     settings, sampling, device = spec.between, spec.sampling, pick_device()
-    model = Model(source, device)
+    model = Model(source, device, Arithmetic(sampling.precision, sampling.compile))
     if model.table is None:
         raise UserError("images between classes need the centroids of the model: give --centroids")
     table = model.table.extrapolated(sampling.guidance.strength)  # type: ignore[union-attr]

@@ -11,8 +11,9 @@ from featdiff.diffusion.denoiser import Denoiser
 from featdiff.errors import UserError
 from featdiff.features import centroids
 from featdiff.features.centroids import CentroidTable
+from featdiff.networks.denoiser import NetworkDenoiser
 from featdiff.params import Autoguidance, ClassifierFreeGuidance, FeatureGuidance, NoGuidance
-from featdiff.training import checkpoint
+from featdiff.training import checkpoint, compiling, devices
 from featdiff.training.checkpoint import Checkpoint
 
 Guidance = NoGuidance | FeatureGuidance | ClassifierFreeGuidance | Autoguidance
@@ -42,12 +43,35 @@ class Source(NamedTuple):
         return {name: path for name, path in files.items() if path is not None}
 
 
+class Arithmetic(NamedTuple):
+    """How the network computes: the precision of its products, and whether it is compiled first."""
+
+    precision: str = "fp32"
+    compile: bool = False
+
+    def of(self, denoiser: NetworkDenoiser, device: torch.device) -> Denoiser:
+        """The denoiser computing so, on its device; what it returns is float32 whatever the precision."""
+        devices.allow_tf32(self.precision != "fp32")
+        step: Denoiser = denoiser
+        if self.compile:
+            compiling.require_compiler(device)
+            step = compiling.compiled(denoiser.forward, device)
+        if self.precision != "bf16":
+            return step
+
+        def in_bf16(x: Tensor, t: Tensor, condition: Any = None) -> Tensor:
+            with torch.autocast(device.type, torch.bfloat16):
+                return step(x, t, condition)
+
+        return in_bf16
+
+
 class Model:
     """A trained model on its device, to be told class labels (B,) whatever it understands: labels, centroids or nothing."""
 
-    def __init__(self, source: Source, device: torch.device):
+    def __init__(self, source: Source, device: torch.device, arithmetic: Arithmetic = Arithmetic()):  # noqa: B008
         self.trained: Checkpoint = checkpoint.read(source.checkpoint)
-        self.counted = Counted(self.trained.denoiser.to(device))
+        self.counted = Counted(arithmetic.of(self.trained.denoiser.to(device), device))
         self.table: CentroidTable | None = None
         if source.centroids is not None:
             self.table = centroids.read_for(source.centroids, source.checkpoint).to(device)
@@ -64,8 +88,15 @@ class Model:
 class GuidedDenoiser:
     """The denoiser of a sampling; :attr:`trained` describes the model that it samples from."""
 
-    def __init__(self, settings: Guidance, source: Source, weak: Source | None, device: torch.device):
-        model = Model(source, device)
+    def __init__(
+        self,
+        settings: Guidance,
+        source: Source,
+        weak: Source | None,
+        device: torch.device,
+        arithmetic: Arithmetic = Arithmetic(),  # noqa: B008
+    ):
+        model = Model(source, device, arithmetic)
         self.models = [model]
         self.trained = model.trained
         if settings.kind == "none":
@@ -79,7 +110,7 @@ class GuidedDenoiser:
         else:
             if weak is None:
                 raise UserError("autoguidance needs a weaker model: give --weak")
-            self.models.append(Model(weak, device))
+            self.models.append(Model(weak, device, arithmetic))
             guided = guidance.autoguidance(model.told(), self.models[1].told(), strength=settings.strength)
         if settings.interval:
             low, high = settings.interval

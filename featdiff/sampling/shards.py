@@ -25,7 +25,8 @@ from featdiff.errors import UserError
 from featdiff.params import Sampling, SoftSampler
 from featdiff.sampling import corrupted
 from featdiff.sampling.corrupted import Corrupted
-from featdiff.sampling.guided import GuidedDenoiser, Source
+from featdiff.sampling.guided import Arithmetic, GuidedDenoiser, Source
+from featdiff.sampling.noise import ahead_of
 from featdiff.training.checkpoint import Checkpoint
 from featdiff.training.devices import pick_device, to_pixels
 
@@ -73,7 +74,7 @@ def sample_shard(
     inputs = source.inputs() | (weak.inputs("weak_") if weak else {}) | ({"levels": chosen} if chosen else {})
     made = artifacts.manifest("shard", settings, inputs)
     device = pick_device()
-    denoiser = GuidedDenoiser(settings.guidance, source, weak, device)
+    denoiser = GuidedDenoiser(settings.guidance, source, weak, device, Arithmetic(settings.precision, settings.compile))
     trained = denoiser.trained
     known = _corrupted(trained, chosen)
     if known is not None and denoiser.classes != trained.data.classes:
@@ -115,10 +116,12 @@ def draw_batch(
     trained: Checkpoint,
     device: torch.device,
     known: Corrupted | None = None,
+    *,
+    ahead: bool | None = None,
 ) -> Tensor:
     """Draw the images of a batch, padded to the full batch size; returns (len(batch), C, H, W).
 
-    ``known`` is what a model with a corruption needs: its start and its levels.
+    ``known`` is what a model with a corruption needs: its start and its levels. ``ahead``: see :func:`noise.ahead_of`.
     """
     padded = batch + [batch[-1]] * (settings.batch - len(batch))
     noise = seeds.SampleNoise(
@@ -133,7 +136,8 @@ def draw_batch(
     told = settings.guidance.kind != "none"
     condition = torch.tensor([d.label for d in padded], device=device) if told else None
     sampler, grid = _sampler(settings, trained), _levels(settings, trained, known)
-    x = sampler(denoiser, x, grid, noise, condition)[: len(batch)]
+    with ahead_of(noise, device, ahead=ahead) as on_device:
+        x = sampler(denoiser, x, grid, on_device, condition)[: len(batch)]
     if not bool(torch.isfinite(x).all()):
         raise UserError("the samples are not finite: lower the guidance strength or take more steps")
     return x

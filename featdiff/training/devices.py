@@ -34,7 +34,30 @@ def pick_device() -> torch.device:
         return torch.device("cpu")
     index = int(os.environ["LOCAL_RANK"]) if "LOCAL_RANK" in os.environ else _own(1)[0]
     torch.cuda.set_device(index)  # for all that says "cuda" and no number
+    allow_tf32(False)
+    torch.backends.cudnn.benchmark = True  # the shapes are always the same: let cuDNN try which algorithm is fastest
     return torch.device("cuda", index)
+
+
+def allow_tf32(allowed: bool) -> None:
+    """Whether GPUs may compute float32 with 10 bits of mantissa (TF32): several times as fast, and other results.
+
+    What a setting calls ``fp32`` is float32, in convolutions too, where torch would take TF32 by itself. It is allowed beside
+    bf16 (8 bits) and where the settings say ``tf32``. CPUs are never told: some would take it to mean bf16.
+    """
+    torch.set_float32_matmul_precision("high" if allowed and torch.cuda.is_available() else "highest")
+    torch.backends.cudnn.allow_tf32 = allowed
+
+
+def stand_at(device: torch.device) -> None:
+    """Make the device that of this thread: a new thread stands at the first GPU, whichever its process has claimed."""
+    if device.type == "cuda":
+        torch.cuda.set_device(device)
+
+
+def has_room(device: torch.device, size: int) -> bool:
+    """Whether ``size`` bytes can lie on the device all the time: in half of what is free on a GPU."""
+    return device.type != "cuda" or 2 * size <= torch.cuda.mem_get_info(device)[0]
 
 
 def claim_visible(count: int) -> str | None:

@@ -9,7 +9,7 @@ import math
 import os
 import signal
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeVar
@@ -21,16 +21,15 @@ from torch import Tensor, nn
 from torch.nn.utils import convert_conv2d_weight_memory_format
 from tqdm import tqdm
 
-from featdiff import artifacts, seeds
+from featdiff import artifacts
 from featdiff.data import archive
-from featdiff.data.groups import GroupBatches
-from featdiff.diffusion import levels, losses
+from featdiff.diffusion import losses
 from featdiff.errors import UserError
 from featdiff.networks.denoiser import NetworkDenoiser
 from featdiff.params import Training, TrainSpec
-from featdiff.training import checkpoint, resume
+from featdiff.training import checkpoint, compiling, devices, resume
+from featdiff.training.batches import Batches
 from featdiff.training.checkpoint import DataDescription
-from featdiff.training.devices import pick_device
 from featdiff.training.flat import Flat
 
 CHECK_EVERY = 50  # steps between two looks at the loss: a look waits for the device
@@ -137,6 +136,8 @@ def train(spec: TrainSpec, data: Path, out: Path, *, state: Path) -> None:
     ``state`` is the root of the resume states. Killed at any moment and started again, it goes on where it was; SIGTERM
     saves a state first; a finished run returns at once. Raises :class:`UserError` when the loss is not finite.
     """
+    if spec.training.compile:
+        compiling.require_compiler(devices.pick_device())
     made = artifacts.manifest("checkpoint", spec, {"dataset": data})
     accelerator = accelerator_of(spec.training)
     if _from_first(accelerator, lambda: checkpoint.made_by(out, made)):
@@ -160,14 +161,25 @@ def start(spec: TrainSpec, description: DataDescription, accelerator: Accelerato
     """A run before its first step, on its device, and the loss of a batch as a module; ``keep`` is for its resume state."""
     denoiser = checkpoint.new_denoiser(spec, description)
     convert_conv2d_weight_memory_format(denoiser, torch.channels_last)
-    objective = accelerator.prepare(Objective(denoiser, spec))
+    plain = Objective(denoiser, spec)
+    if spec.training.compile:
+        plain.forward = compiling.compiled(plain.forward, accelerator.device)  # type: ignore[method-assign]
+    objective = accelerator.prepare(plain)
     flat = Flat(denoiser)
     optimizer = accelerator.prepare(_optimizer(flat.values, spec.training))
     return Run(denoiser, flat, flat.values.detach().clone(), optimizer, keep), objective
 
 
-def steps(run: Run, training: Training, accelerator: Accelerator, objective: nn.Module, batches: "Batches") -> None:
-    """Run the steps that are left."""
+def steps(
+    run: Run,
+    training: Training,
+    accelerator: Accelerator,
+    objective: nn.Module,
+    batches: Batches,
+    *,
+    ahead: int | None = None,
+) -> None:
+    """Run the steps that are left; ``ahead`` batches are drawn before they are needed (:meth:`Batches.upcoming`)."""
     total = -(-training.images // training.batch)
     save_every = max(1, training.save_every // training.batch)
     recent: list[Tensor] = []
@@ -178,11 +190,12 @@ def steps(run: Run, training: Training, accelerator: Accelerator, objective: nn.
         mininterval=2,
         disable=not accelerator.is_main_process,
     )
-    with bar, _terminated() as received:
-        while run.step < total:
+    upcoming = batches.upcoming(range(run.step, total), ahead=ahead)
+    with bar, _terminated() as received, closing(upcoming):
+        for batch in upcoming:
             for group in run.optimizer.param_groups:
                 group["lr"] = learning_rate(training, run.step * training.batch)
-            loss = objective(*batches.batch(run.step))
+            loss = objective(*batch)
             accelerator.backward(loss)
             accelerator.clip_grad_norm_([run.flat.values], training.gradient_clip)
             run.optimizer.step()
@@ -213,7 +226,8 @@ def accelerator_of(training: Training) -> Accelerator:
     Raises :class:`UserError` when the processes that were started together do not find each other: each would train alone.
     """
     started = int(os.environ.get("WORLD_SIZE", "1"))
-    cpu = pick_device().type == "cpu"
+    cpu = devices.pick_device().type == "cpu"
+    devices.allow_tf32(training.precision != "fp32")
     accelerator = Accelerator(
         cpu=cpu,  # without it, accelerate takes processes on CPUs for strangers
         mixed_precision="bf16" if training.precision == "bf16" else "no",
@@ -266,40 +280,6 @@ def describe(images: archive.ImageArchive) -> DataDescription:
         mean=pixels.mean().item(),
         std=pixels.std().item(),
     )
-
-
-class Batches:
-    """Batch k of a run, this process's slice of it, on the device: images, noise levels, noise, labels to tell or None."""
-
-    def __init__(self, spec: TrainSpec, images: archive.ImageArchive, accelerator: Accelerator):
-        self.spec = spec
-        self.no_label = len(images.classes)
-        self.group = spec.training.partners + 1 if spec.condition == "feature" else 1
-        self.same_level = 1 if spec.training.partner_noise == "clean" else self.group
-        self.batches = GroupBatches(
-            images.images, images.labels, group=self.group, seed=spec.seed, flip=spec.training.flip
-        )
-        self.device = accelerator.device
-        size, count = spec.training.batch, accelerator.num_processes
-        if size % (count * self.group):
-            raise UserError(
-                f"the batch of {size} images in groups of {self.group} can't be shared by {count} processes"
-            )
-        self.rows = slice(accelerator.process_index * size // count, (accelerator.process_index + 1) * size // count)
-
-    def batch(self, k: int) -> tuple[Tensor, Tensor, Tensor, Tensor | None]:
-        x, labels = self.batches.batch(k, self.spec.training.batch)
-        generator = seeds.generator(self.spec.seed, "noise", k)
-        count, law = len(x) // self.same_level, self.spec.training.noise
-        corrupted = self.spec.corruption is not None
-        t = torch.rand(count, generator=generator) if corrupted else levels.draw(law, count, generator)
-        t = t.repeat_interleave(self.same_level)
-        z = torch.randn((2, *x.shape), generator=generator)
-        x, t, z = (p.to(self.device, non_blocking=True) for p in (x[self.rows], t[self.rows], z[:, self.rows]))
-        if self.spec.condition != "label":
-            return x, t, z, None
-        hidden = torch.rand(len(labels), generator=generator) < self.spec.training.label_dropout
-        return x, t, z, torch.where(hidden, self.no_label, labels)[self.rows].to(self.device)
 
 
 def _optimizer(values: nn.Parameter, training: Training) -> torch.optim.Optimizer:

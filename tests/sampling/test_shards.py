@@ -1,13 +1,18 @@
 """Sampling is the same however it is sharded; gathering refuses what does not belong together."""
 
+import threading
+
 import numpy as np
 import pytest
+import torch
 
 from featdiff.data import archive
 from featdiff.errors import UserError
 from featdiff.features import centroids
 from featdiff.params import Centroids, Sampling
 from featdiff.sampling import shards
+from featdiff.sampling.guided import GuidedDenoiser, Source
+from featdiff.sampling.noise import ahead_of
 from featdiff.sampling.shards import Draw
 
 KINDS = ("ddpm", "ddim", "heun", "dpm++2m", "ascent")
@@ -112,3 +117,25 @@ def test_a_missing_shard_or_a_stranger_is_refused(tiny_checkpoint, table, tmp_pa
 def test_feature_guidance_without_centroids_is_refused(tiny_checkpoint, tmp_path):
     with pytest.raises(UserError, match="give --centroids"):
         shards.sample_shard(sampling(), tiny_checkpoint, None, 0, tmp_path / "0.zip")
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_noise_drawn_a_call_ahead_changes_no_bit_and_leaves_no_thread(kind, tiny_checkpoint, table):
+    options = {} if kind == "ascent" else {"steps": 6}
+    row = sampling(sampler={"kind": kind, **options}, sigma_end=0.3 if kind == "ascent" else 0.05)
+    denoiser = GuidedDenoiser(row.guidance, Source(tiny_checkpoint, table), None, torch.device("cpu"))
+    batch = [Draw(label, number) for label in (0, 1) for number in (0, 1)]
+    plain, ahead = (
+        shards.draw_batch(row, denoiser, batch, denoiser.trained, torch.device("cpu"), ahead=choice)
+        for choice in (False, True)
+    )
+    assert torch.equal(ahead, plain)
+    assert not [thread for thread in threading.enumerate() if thread.name.startswith("noise")]
+
+
+def test_what_fails_while_noise_is_drawn_ahead_is_raised_where_the_noise_is_asked_for():
+    blocks = iter([torch.zeros(2), torch.ones(2)])
+    with ahead_of(lambda: next(blocks), torch.device("cpu"), ahead=True) as noise:
+        assert [noise()[0].item(), noise()[0].item()] == [0, 1]
+        with pytest.raises(StopIteration):
+            noise()
