@@ -20,8 +20,10 @@ from PIL import Image
 from featdiff import params
 from featdiff.data import archive
 from featdiff.evaluation.class_means import class_means
+from featdiff.evaluation.repeats import CLASSES
+from featdiff.evaluation.repeats import COLUMNS as REPEATED
 from featdiff.reporting import evaluations as cost
-from featdiff.reporting import frontier
+from featdiff.reporting import frontier, repeats
 from featdiff.reporting.between import sheet
 from featdiff.reporting.grids import spread_out
 
@@ -87,8 +89,20 @@ def guidance(settings: params.Params) -> None:
     rows = {name: row for name, row in rows.items() if _evaluation(name).exists()}
     names = [*rows, "real-" + settings.models[settings.samplings[settings.report.guided].model].dataset]
     quality = pd.concat(_rows(name).assign(samples=name) for name in names)
-    table = frontier.frontier(quality, frontier.families(rows))
+    over = _over_trainings()
+    trained = over[over["part"] == "quality"].groupby("name")["trainings"].max().to_dict()
+    table = frontier.along(
+        frontier.families(rows),
+        lambda name: (
+            repeats.over_classes(over, name)
+            if name in trained
+            else frontier.real_images(quality, name).to_dict("records")
+        ),
+    )
+    table["trainings"] = table["samples"].map(trained).fillna(1).astype(int)
     table.to_csv(HERE / "tables/guidance.csv", index=False, lineterminator="\n", float_format="%.4f")
+    if trained:
+        over.to_csv(HERE / "tables/repeats.csv", index=False, lineterminator="\n", float_format="%.5g")
     real = frontier.real_images(quality, names[-1]).set_index("measure")
     figure, axes = plt.subplots(1, 2, figsize=(9, 4.6), layout="constrained", sharey=True)
     for axis, (measure, title) in zip(axes, frontier.DIVERSITY.items(), strict=True):
@@ -100,6 +114,9 @@ def guidance(settings: params.Params) -> None:
             drawn = axis.errorbar(
                 x, y, xerr=wide["spread"][measure], elinewidth=0.6, markersize=8 if lone else 5, **style
             )
+            single = table[(table["family"] == family) & (table["trainings"] == 1)]["strength"].unique()
+            once = wide.index.isin(single)
+            axis.plot(x[once], y[once], style["marker"], color="w", markersize=3, zorder=4)
             for strength in wide.index:
                 place = (x[strength], y[strength])
                 axis.annotate(
@@ -177,7 +194,7 @@ def evaluations(settings: params.Params) -> None:
 
 
 def ufoai() -> None:
-    """Real test patches and guided samples of each known class, one row a class; means over classes as a table."""
+    """Real test patches and guided samples of each known class, one row a class; means over classes (and trainings) as a table."""
     real = archive.read(RESULTS / "data/ufoai/dataset.zip", "dataset").select(split="test")
     drawn = archive.read(RESULTS / "samples/ufoai/samples.zip", "samples")
     figure, axes = plt.subplots(1, 2, figsize=(9, 5.4), layout="constrained")
@@ -196,9 +213,24 @@ def ufoai() -> None:
         picture.convert("L").save(HERE / "ufoai.png", optimize=True)
     found = sorted(path.stem for path in RESULTS.glob("evaluation/*ufoai*.json"))
     quality = pd.concat(_rows(name).assign(samples=name) for name in found)
-    table = quality.groupby("samples").apply(class_means, include_groups=False)
+    table = (
+        quality[~quality["samples"].str.contains("-seed-")].groupby("samples").apply(class_means, include_groups=False)
+    )
     table["classes"] = quality[quality["class"] != "all"].groupby(["samples", "measure"])["class"].nunique()
+    over = _over_trainings()
+    own = over[(over["part"] == "quality") & (over["class"] == CLASSES)]
+    own = own.rename(columns={"name": "samples", "mean": "value"}).set_index(["samples", "measure"])
+    table["trainings"] = 1
+    table.update(own[["value", "spread", "trainings"]])
     table.to_csv(HERE / "tables/ufoai.csv", lineterminator="\n", float_format="%.4f")
+    if len(own):
+        over.to_csv(HERE / "tables/ufoai-repeats.csv", index=False, lineterminator="\n", float_format="%.5g")
+
+
+def _over_trainings() -> pd.DataFrame:
+    """The table of repeats of the run, empty without one."""
+    path = RESULTS / "tables/repeats.csv"
+    return repeats.read(path) if path.exists() else pd.DataFrame(columns=REPEATED)
 
 
 def framed(image: np.ndarray) -> np.ndarray:

@@ -84,6 +84,13 @@ def test_repeats_train_each_model_once_a_seed_and_are_one_target_with_one_table(
     assert "--repeats-table results/tables/repeats.csv" in text
 
 
+def test_repeats_of_the_textures_share_models_among_known_and_new_classes(project):
+    overlays = ("--configfile", "params.yaml", "workflow/presets/ufoai.yaml", "workflow/presets/ufoai-repeats.yaml")
+    planned = project.stale(*overlays, "--", "repeats")
+    assert planned["repeats"] == 1 and planned["train"] == 6 and planned["evaluate"] == 18
+    assert planned["examples"] == 12 and planned["centroids"] == planned["distances"] == 3 and planned["denoise"] == 6
+
+
 def test_every_sampler_is_measured_from_five_to_five_hundred_evaluations():
     rows = preset("evaluations")["samplings"].values()
     steps = {}
