@@ -6,13 +6,15 @@ the smaller of (n, n) and (D, D) is decomposed.
 """
 
 import numpy as np
+import torch
 
 from featdiff.evaluation.distances import tiles
 
 
 def vendi_score(features: np.ndarray) -> float:
     """The effective number of images among features (N, D)."""
-    eigenvalues = np.linalg.eigvalsh(_gram(features) / len(features))
+    matrix = torch.from_numpy(_gram(features) / len(features))
+    eigenvalues = torch.linalg.eigvalsh(matrix).numpy()  # its LAPACK is up to twice as fast as numpy's
     positive = eigenvalues[eigenvalues > np.finfo(float).eps]
     return float(np.exp(-(positive * np.log(positive)).sum()))
 

@@ -19,7 +19,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
-from featdiff.networks.normalisation import over_positions
+from featdiff.networks.normalisation import at_least_float, over_positions
 
 Match = Callable[[slice, Tensor], Tensor | None]
 EVEN = 1e-3  # deviation that an even channel counts as, so that no gradient is infinite; activations are of order one
@@ -89,8 +89,8 @@ class FeatureTap(nn.Module):
 
     def _with_deviation(self, activation: Tensor, means: Tensor, match: Match) -> tuple[Tensor, Tensor]:
         centred = activation - means[:, :, None, None]
-        spread = (_at_least_float(centred).square().mean(dim=(2, 3)) + EVEN**2).sqrt()
-        phi = torch.cat([_at_least_float(means), spread], dim=1)
+        spread = (at_least_float(centred).square().mean(dim=(2, 3)) + EVEN**2).sqrt()
+        phi = torch.cat([at_least_float(means), spread], dim=1)
         shift = match(self.columns, phi)
         if shift is None:
             return activation, phi
@@ -101,7 +101,3 @@ class FeatureTap(nn.Module):
             + (means + up).to(activation.dtype)[:, :, None, None]
         )
         return moved, phi
-
-
-def _at_least_float(x: Tensor) -> Tensor:
-    return x.float() if x.dtype in (torch.bfloat16, torch.float16) else x

@@ -68,10 +68,14 @@ class _NormalisedReLU(torch.autograd.Function):
 def moments(x: Tensor) -> tuple[Tensor, Tensor]:
     """Mean and mean square over (C, H, W) of each image, (B,), at least in float32."""
     values = x.permute(0, 2, 3, 1).flatten(1)  # the order of channels_last memory
-    if values.dtype in (torch.bfloat16, torch.float16):
-        values = values.float()
+    values = at_least_float(values)
     norm = torch.linalg.vector_norm(values, dim=1)  # on a CPU five times as fast as a sum of squares or ``x.var``
     return values.sum(1) / values.shape[1], norm**2 / values.shape[1]
+
+
+def at_least_float(x: Tensor) -> Tensor:
+    """``x``, in float32 where it has half as many bits: sums and squares of many values need more."""
+    return x.float() if x.dtype in (torch.bfloat16, torch.float16) else x
 
 
 def over_positions(x: Tensor) -> Tensor:
