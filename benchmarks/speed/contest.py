@@ -51,6 +51,8 @@ class Worker:
         names = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
         ours = contender.module == "featdiff_"
         environment = os.environ | dict.fromkeys(names, threads) | {"HF_HUB_OFFLINE": "1"}
+        if settings.get("device", "cpu") == "cpu":
+            environment["CUDA_VISIBLE_DEVICES"] = ""
         environment["PYTHONPATH"] = str(HERE.parents[1]) if ours else ""
         self.contender = contender
         self.process = subprocess.Popen(

@@ -2,13 +2,16 @@
 
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from contest import Contender
 
 NETWORK = {"size": 24, "channels": 1, "images": 4096}
+GPU = {"size": 64, "channels": 3, "images": 8192, "widths": (64, 128, 256, 512), "batch": 128, "drawn": 512}
+PEAK = "matrix products"  # what shares are shares of
+COMPILED = ("training, feature guidance", "sampling, guided")
 LITE0, INCEPTION = 1280, 2048  # features of the extractors
 
 
@@ -107,6 +110,33 @@ def sampling(peers: Path) -> Contest:
     )
 
 
+def shares(name: str, precision: str, scale: Mapping[str, Any], *, side: int, compiled: Sequence[str] = ()) -> Contest:
+    """Training and sampling in operations a second, as shares of what large matrix products of that precision reach.
+
+    Those in ``compiled`` take part a second time with ``compile: true``.
+    """
+    works = {
+        "training, mixture": ("training", {"condition": "none"}),
+        "training, feature guidance": ("training", {"condition": "feature"}),
+        "sampling, guided": ("sampling", {"condition": "feature", "guidance": "feature", "batch": scale["drawn"]}),
+    }
+    takers = [ours(title, work, **more) for title, (work, more) in works.items()]
+    takers += [ours(f"{title}, compiled", works[title][0], compile=True, **works[title][1]) for title in compiled]
+    return Contest(
+        f"{name}, {precision}",
+        [*takers, ours(PEAK, "product", side=side, products=4)],
+        {"levels": 24, **scale, "precision": precision, "operations": True},
+        [Line(taker.name, taker.name, (PEAK,)) for taker in takers],
+        rounds=5,
+        about=f"{scale['size']} x {scale['size']}, batches of {scale['batch']} and {scale['drawn']}; products of {side} x {side} matrices",
+    )
+
+
+def gpu(scale: Mapping[str, Any] = GPU, *, side: int = 8192, compiled: Sequence[str] = COMPILED) -> list[Contest]:
+    """What is worth knowing of a GPU, at a size that fills one."""
+    return [shares("gpu", precision, scale, side=side, compiled=compiled) for precision in ("bf16", "tf32", "fp32")]
+
+
 def _peers() -> tuple[str, ...]:
     return tuple(c.name for c in networks(Path(), ""))
 
@@ -161,12 +191,21 @@ def preparing(peers: Path, folder: Path, count: int) -> Contest:
     )
 
 
-def all_contests(peers: Path, photographs: Path, pictures: Path, *, photos: int, images: int) -> list[Contest]:
-    """Every contest, in the order of the table."""
+def all_contests(
+    peers: Path, photographs: Path, pictures: Path, *, photos: int, images: int, device: str
+) -> list[Contest]:
+    """Every contest on this device, in the order of the table; what is by processor time on a CPU is by the clock on a GPU."""
+    if device == "cuda":
+        contests = [training(peers, "bf16"), training(peers, "fp32"), sampling(peers), *gpu()]
+        return [replace(contest, clock="seconds") for contest in contests]
     return [
         training(peers, "bf16"),
         training(peers, "fp32"),
         sampling(peers),
+        *(
+            shares("share of the peak", precision, {**NETWORK, "batch": 16, "drawn": 64}, side=1024)
+            for precision in ("bf16", "fp32")
+        ),
         loading(peers, pictures, images, 64),
         preparing(peers, photographs, photos),
         measure(peers, "Frechet statistics", "frechet", "clean-fid", 2, 2.0, count=2000, dimension=INCEPTION),

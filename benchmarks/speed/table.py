@@ -8,7 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from contest import Ratio, Result, ratio
-from lines import Contest, Line
+from lines import PEAK, Contest, Line
+
+SHARES = ("share of the peak", "gpu")  # contests with a table of their own
 
 PAGE = """# Speed beside peers
 
@@ -20,6 +22,8 @@ machine; data loading is by the clock, because workers run beside. Above 1 is in
 
 {machine}
 
+{device}
+
 {rows}
 
 **Who took part.** Peers are in an environment of their own (`.bench/venv`, made from `benchmarks/requirements-peers.txt`). Same
@@ -30,7 +34,7 @@ by seed and the look at the loss.
 
 {networks}
 
-{pipeline}What made the steps fast, what falls short and why, how cost grows, and the memory of an evaluation: [speed.md](speed.md).
+{shares}{pipeline}What made the steps fast, what falls short and why, how cost grows, and the memory of an evaluation: [speed.md](speed.md).
 """
 
 
@@ -130,7 +134,7 @@ def markdown(report: dict[str, Any]) -> str:
         f"a load of {about['load']} while measuring. Python {report['python']}; {versions}."
     )
     lines = ["| Line | Against | Ratio | Quartiles | Asked for | |", "|---|---|---:|---:|---:|---|"]
-    for row in report["rows"]:
+    for row in (row for row in report["rows"] if not row["contest"].startswith(SHARES)):
         if "cannot" in row:
             lines.append(f"| {row['line']} | {row['other']} | | | | cannot take part: {row['cannot'][:80]} |")
             continue
@@ -147,11 +151,44 @@ def markdown(report: dict[str, Any]) -> str:
     return PAGE.format(
         how=f"`{report['command']}` made this page and [tables/bench.json](tables/bench.json); {report['minutes']:.0f} minutes.",
         machine=words,
+        device=_device(about.get("device", "CPU")),
         rows="\n".join(lines),
         threads=report["threads"],
         networks=_networks(report),
+        shares=_shares(report),
         pipeline=_pipeline(report.get("pipeline")),
     )
+
+
+def _device(name: str) -> str:
+    if name != "CPU":
+        return f"Networks were trained and sampled on one {name}, by the clock."
+    return (
+        "All of it was measured on the CPU. **No GPU was measured**: there was none. On a machine with one, `make bench` measures\n"
+        "training and sampling there, and lines called gpu at a size that fills it; their code runs on the CPU in the tests."
+    )
+
+
+def _shares(report: dict[str, Any]) -> str:
+    """The table of shares of the matrix peak."""
+    lines = [
+        f"**Share of the matrix peak.** Operations of products and convolutions a second (two for a multiplication and its addition,\n"
+        f"counted by torch, the backward pass too), beside those of {PEAK} of the same precision on the same {report['threads']} thread(s),\n"
+        f"in turns with them.",
+        "",
+        "| Work | Precision | Images/s | Billion operations/s | Share | Quartiles | Peak memory above the start, MB |",
+        "|---|---|---:|---:|---:|---:|---:|",
+    ]
+    rows = [row for row in report["rows"] if row["contest"].startswith(SHARES) and "cannot" not in row]
+    for row in rows:
+        contenders, precision = report["contests"][row["contest"]]["contenders"], row["contest"].split(", ")[-1]
+        one, value = contenders[row["ours"]], row[row["clock"]]
+        spent = one["seconds" if row["clock"] == "by clock" else "processor seconds"]
+        lines.append(
+            f"| {row['line']} | {precision} | {one['images'] / spent:.0f} | {one['operations'] / spent / 1e9:,.0f} | {value['ratio']:.3f} | "
+            f"{value['low']:.3f} to {value['high']:.3f} | {one['peak bytes'] / 2**20:.0f} |"
+        )
+    return "\n".join([*lines, "", ""]) if rows else ""
 
 
 def _pipeline(found: dict[str, float] | None) -> str:

@@ -2,7 +2,7 @@
 
     {"do": "prepare", "module": "smalldiffusion_", "work": "training", "settings": {...}}   ->  {"about": {...}}
     {"do": "run"}        ->  {"seconds": by the clock, "processor": of this process and its children, "items": done}
-    {"do": "memory"}     ->  {"peak": bytes, above what the process held when it was prepared}
+    {"do": "memory"}     ->  {"peak": bytes, above what the process held when it was prepared; on a GPU its tensors' most}
 
 It runs in our environment or in the peers', and needs nothing but the module of its contender. What a library prints
 goes to the standard error, which the parent keeps in a file.
@@ -65,6 +65,14 @@ def supply_missing_operators() -> None:
         torch.torchvision_operators = declared  # type: ignore[attr-defined]  # kept for as long as torch is
 
 
+def finish(held: dict[str, Any]) -> None:
+    """Wait until a GPU has done what it was told."""
+    if held["cuda"]:
+        import torch
+
+        torch.cuda.synchronize()
+
+
 def answer(request: dict[str, Any], held: dict[str, Any]) -> dict[str, Any]:
     """Carry out one request; ``held`` is what the process keeps between two of them."""
     if request["do"] == "prepare":
@@ -78,14 +86,21 @@ def answer(request: dict[str, Any], held: dict[str, Any]) -> dict[str, Any]:
         held["before"] = status("VmRSS")
         module = importlib.import_module(f"contenders.{request['module']}")
         held["before"] = status("VmRSS")
+        held["cuda"] = settings.get("device") == "cuda"
         held["work"] = getattr(module, request["work"])(settings)
         held["work"].run()  # the first time is not the rule: kernels are chosen, memory is taken
+        finish(held)
         return {"about": held["work"].about}
     if request["do"] == "run":
         work, start, used = held["work"], time.perf_counter(), processor()
         work.run()
+        finish(held)
         return {"seconds": time.perf_counter() - start, "processor": processor() - used, "items": work.items}
     if request["do"] == "memory":
+        if held["cuda"]:
+            import torch
+
+            return {"peak": torch.cuda.max_memory_allocated()}
         return {"peak": status("VmHWM") - held["before"]}
     raise ValueError(f"unknown request {request}")
 

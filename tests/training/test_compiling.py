@@ -4,6 +4,7 @@ import sysconfig
 
 import pytest
 import torch
+from accelerate.state import AcceleratorState
 from safetensors import safe_open
 
 from featdiff import artifacts
@@ -40,6 +41,14 @@ def names(path):
 
 
 @pytest.fixture
+def fresh_accelerator():
+    """Accelerate allows one precision a process."""
+    AcceleratorState._reset_state(reset_partial_state=True)
+    yield
+    AcceleratorState._reset_state(reset_partial_state=True)
+
+
+@pytest.fixture
 def tracing(monkeypatch):
     torch._dynamo.reset()
     monkeypatch.setattr(compiling, "compiled", traced)
@@ -49,19 +58,15 @@ def tracing(monkeypatch):
 
 @pytest.mark.parametrize(("condition", "precision"), [("feature", "bf16"), ("label", "fp32")])
 def test_a_traced_training_has_the_losses_of_the_plain_one_and_files_with_the_same_names(
-    condition, precision, tiny_dataset, tiny_spec, tmp_path, tracing, monkeypatch
+    condition, precision, tiny_dataset, tiny_spec, tmp_path, tracing, fresh_accelerator, monkeypatch
 ):
-    from accelerate.state import AcceleratorState
-
     short = tiny_spec.training.model_copy(update={"images": 160, "precision": precision})
     spec = tiny_spec.model_copy(update={"training": short, "condition": condition})
     calls = []
     monkeypatch.setattr(compiling, "compiled", lambda step, device: calls.append(step) or traced(step, device))
-    AcceleratorState._reset_state(reset_partial_state=True)
     plain = trained(spec, tiny_dataset, tmp_path / "plain")
     assert not calls
     found = trained(compiled(spec), tiny_dataset, tmp_path / "compiled")
-    AcceleratorState._reset_state(reset_partial_state=True)
     assert len(calls) == 1
     torch.testing.assert_close(found[0], plain[0], rtol=TOLERANCE if precision == "fp32" else 0.02, atol=0)
     assert found[1:] == plain[1:] and not any("_orig_mod" in name for name in found[1] + found[2])

@@ -20,11 +20,18 @@ def images(settings: dict[str, Any]) -> np.ndarray:
 
 
 def centred(settings: dict[str, Any]):  # type: ignore[no-untyped-def]
-    """The same images as a float tensor (N, C, H, W) in [-1, 1], in memory: nothing is cheaper to take batches from."""
+    """The same images as a float tensor (N, C, H, W) in [-1, 1], on the device: nothing is cheaper to take batches from."""
     import torch
 
     pixels = torch.from_numpy(images(settings)).permute(0, 3, 1, 2).contiguous()
-    return pixels.float() / 127.5 - 1
+    return (pixels.float() / 127.5 - 1).to(device(settings))
+
+
+def device(settings: dict[str, Any]):  # type: ignore[no-untyped-def]
+    """The CPU, or the first GPU that is shown."""
+    import torch
+
+    return torch.device(settings.get("device", "cpu"))
 
 
 def features(settings: dict[str, Any]) -> tuple[np.ndarray, np.ndarray]:
@@ -53,7 +60,7 @@ def autocast(settings: dict[str, Any]):  # type: ignore[no-untyped-def]
     """bf16 where the settings say so, as accelerate's mixed precision does it."""
     import torch
 
-    return torch.autocast("cpu", torch.bfloat16, enabled=settings["precision"] == "bf16")
+    return torch.autocast(device(settings).type, torch.bfloat16, enabled=settings["precision"] == "bf16")
 
 
 def training(  # type: ignore[no-untyped-def]
@@ -66,7 +73,7 @@ def training(  # type: ignore[no-untyped-def]
 
     def run() -> None:
         for _ in range(STEPS_A_RUN):
-            batch = data[torch.randint(len(data), (settings["batch"],))]
+            batch = data[torch.randint(len(data), (settings["batch"],), device=data.device)]
             loss = loss_of(batch)
             loss.backward()
             if clip:

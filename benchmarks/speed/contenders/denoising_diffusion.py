@@ -46,4 +46,5 @@ def _diffusion(settings: dict[str, Any], **more: Any) -> tuple[GaussianDiffusion
     network = Unet(WIDTH, channels=settings["channels"], dim_mults=MULTIPLES)
     image = torch.zeros(1, settings["channels"], settings["size"], settings["size"])
     about = common.about_network(network, lambda: network(image, torch.zeros(1)))
-    return GaussianDiffusion(network, image_size=settings["size"], timesteps=1000, **more), about
+    diffusion = GaussianDiffusion(network, image_size=settings["size"], timesteps=1000, **more)
+    return diffusion.to(common.device(settings)), about

@@ -17,7 +17,7 @@ def training(settings: dict[str, Any]) -> Work:
     scheduler = DDPMScheduler(num_train_timesteps=1000)
 
     def loss(batch: torch.Tensor) -> torch.Tensor:
-        noise, steps = torch.randn_like(batch), torch.randint(0, 1000, (len(batch),))
+        noise, steps = torch.randn_like(batch), torch.randint(0, 1000, (len(batch),), device=batch.device)
         noisy = scheduler.add_noise(batch, noise, steps)
         with common.autocast(settings):
             return torch.nn.functional.mse_loss(network(noisy, steps).sample, noise)
@@ -51,4 +51,5 @@ def _network(settings: dict[str, Any]) -> tuple[UNet2DModel, dict[str, Any]]:
         add_attention=False,
     )
     image = torch.zeros(1, channels, size, size)
-    return network, common.about_network(network, lambda: network(image, 1))
+    about = common.about_network(network, lambda: network(image, 1))
+    return network.to(common.device(settings)), about

@@ -2,12 +2,14 @@
 
 import itertools
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import torch
+from torch.utils.flop_counter import FlopCounterMode
 from worker import Work
 
 from contenders import common
@@ -20,8 +22,8 @@ from featdiff.evaluation.frechet import frechet_distance
 from featdiff.evaluation.kernel import kid
 from featdiff.evaluation.manifold import manifold as measure_manifold
 from featdiff.sampling import shards
-from featdiff.sampling.guided import GuidedDenoiser, Source
-from featdiff.training import checkpoint, loop
+from featdiff.sampling.guided import Arithmetic, GuidedDenoiser, Source
+from featdiff.training import checkpoint, devices, loop
 from featdiff.training.checkpoint import DataDescription
 from featdiff.training.devices import keep_freed_memory
 
@@ -41,7 +43,8 @@ def training(settings: dict[str, Any]) -> Work:
         until = (state.step + common.STEPS_A_RUN) * spec.training.batch
         loop.steps(state, spec.training.model_copy(update={"images": until}), accelerator, objective, batches)
 
-    return Work(run, spec.training.batch * common.STEPS_A_RUN, _about(state.denoiser, settings))
+    work = Work(run, spec.training.batch * common.STEPS_A_RUN, _about(state.denoiser, settings))
+    return in_operations(work, training, settings)
 
 
 def sampling(settings: dict[str, Any]) -> Work:
@@ -52,18 +55,58 @@ def sampling(settings: dict[str, Any]) -> Work:
         guidance["strength"] = 2.0
     sampler = {"kind": "ddpm", "steps": common.EVALUATIONS}
     chosen = params.Sampling.model_validate(
-        {"model": "m", "guidance": guidance, "sampler": sampler, "images": 64, "batch": settings["batch"]}
+        {
+            "model": "m",
+            "guidance": guidance,
+            "sampler": sampler,
+            "images": 64,
+            "batch": settings["batch"],
+            "precision": settings["precision"],
+            "compile": settings.get("compile", False),
+        }
     )
+    device, arithmetic = devices.pick_device(), Arithmetic(chosen.precision, chosen.compile)
     with tempfile.TemporaryDirectory() as folder:
         source = _model(Path(folder), settings)
-        denoiser = GuidedDenoiser(chosen.guidance, source, None, torch.device("cpu"))
+        denoiser = GuidedDenoiser(chosen.guidance, source, None, device, arithmetic)
     known = [-1] if settings["guidance"] == "none" else range(len(CLASSES))
     batch = [shards.Draw(label, i) for label, i in zip(itertools.cycle(known), range(settings["batch"]))]
 
     def run() -> None:
-        shards.draw_batch(chosen, denoiser, batch, denoiser.trained, torch.device("cpu"))
+        shards.draw_batch(chosen, denoiser, batch, denoiser.trained, device)
 
-    return Work(run, settings["batch"] * common.EVALUATIONS, _about(denoiser.trained.denoiser, settings))
+    work = Work(run, settings["batch"] * common.EVALUATIONS, _about(denoiser.trained.denoiser, settings))
+    return in_operations(work, sampling, settings)
+
+
+def product(settings: dict[str, Any]) -> Work:
+    """Large square matrix products in the dtype of the precision: what the device can do at most, in operations."""
+    device, n = devices.pick_device(), settings["side"]
+    devices.allow_tf32(settings["precision"] != "fp32")
+    dtype = torch.bfloat16 if settings["precision"] == "bf16" else torch.float32
+    generator = torch.Generator().manual_seed(settings["seed"])
+    a, b = (torch.randn(n, n, generator=generator).to(device, dtype) for _ in range(2))
+
+    def run() -> None:
+        for _ in range(settings["products"]):
+            torch.mm(a, b)
+
+    return Work(run, 2 * n**3 * settings["products"])
+
+
+def in_operations(work: Work, make: Callable[[dict[str, Any]], Work], settings: dict[str, Any]) -> Work:
+    """Where the settings ask for it, the same work with the operations of its products and convolutions for items.
+
+    They are counted, those of the backward pass too, on the plain steps: a counter does not see into compiled ones.
+    """
+    if not settings.get("operations"):
+        return work
+    counted = make({**settings, "operations": False, "compile": False})
+    counted.run()
+    with FlopCounterMode(display=False) as counter:
+        counted.run()
+    operations = counter.get_total_flops()
+    return Work(work.run, operations, {**work.about, "images": work.items, "operations": operations})
 
 
 def loading(settings: dict[str, Any]) -> Work:
@@ -151,10 +194,15 @@ def _spec(settings: dict[str, Any]) -> params.TrainSpec:
             "partner_noise": "clean",
             "precision": settings["precision"],
             "save_every": 10**9,
+            "compile": settings.get("compile", False),
         }
     )
     return params.TrainSpec(
-        network=NETWORK, training=training, condition=settings["condition"], corruption=None, seed=settings["seed"]
+        network=params.Network(widths=settings["widths"]) if "widths" in settings else NETWORK,
+        training=training,
+        condition=settings["condition"],
+        corruption=None,
+        seed=settings["seed"],
     )
 
 
@@ -195,5 +243,6 @@ def _model(folder: Path, settings: dict[str, Any]) -> Source:
 
 
 def _about(denoiser: Any, settings: dict[str, Any]) -> dict[str, Any]:
-    image = torch.zeros(1, settings["channels"], settings["size"], settings["size"])
-    return common.about_network(denoiser, lambda: denoiser(image, torch.ones(1)))
+    device = next(denoiser.parameters()).device
+    image = torch.zeros(1, settings["channels"], settings["size"], settings["size"], device=device)
+    return common.about_network(denoiser, lambda: denoiser(image, torch.ones(1, device=device)))

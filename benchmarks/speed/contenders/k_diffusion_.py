@@ -14,7 +14,8 @@ def training(settings: dict[str, Any]) -> Work:
     denoiser, about = _denoiser(settings)
 
     def loss(batch: torch.Tensor) -> torch.Tensor:
-        noise, sigma = torch.randn_like(batch), (torch.randn(len(batch)) * 1.2 - 1.2).exp()
+        noise = torch.randn_like(batch)
+        sigma = (torch.randn(len(batch), device=batch.device) * 1.2 - 1.2).exp()
         with common.autocast(settings):
             return denoiser.loss(batch, noise, sigma).mean()
 
@@ -24,13 +25,16 @@ def training(settings: dict[str, Any]) -> Work:
 def sampling(settings: dict[str, Any]) -> Work:
     denoiser, about = _denoiser(settings)
     denoiser.eval()
-    sigmas = k_diffusion.sampling.get_sigmas_karras(common.EVALUATIONS, common.SIGMA_END, common.SIGMA_START)
+    device = common.device(settings)
+    sigmas = k_diffusion.sampling.get_sigmas_karras(
+        common.EVALUATIONS, common.SIGMA_END, common.SIGMA_START, device=device
+    )
     shape = (settings["batch"], settings["channels"], settings["size"], settings["size"])
 
     @torch.no_grad()
     def run() -> None:
         with common.autocast(settings):
-            x = torch.randn(shape) * common.SIGMA_START
+            x = torch.randn(shape, device=device) * common.SIGMA_START
             k_diffusion.sampling.sample_euler_ancestral(denoiser, x, sigmas, disable=True)
 
     return Work(run, settings["batch"] * common.EVALUATIONS, about)
@@ -58,4 +62,4 @@ def _denoiser(settings: dict[str, Any]) -> tuple[torch.nn.Module, dict[str, Any]
     )
     image = torch.zeros(1, settings["channels"], settings["size"], settings["size"])
     about = common.about_network(network, lambda: network(image, torch.ones(1)))
-    return k_diffusion.Denoiser(network, sigma_data=0.5), about
+    return k_diffusion.Denoiser(network, sigma_data=0.5).to(common.device(settings)), about

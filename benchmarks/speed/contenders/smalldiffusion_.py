@@ -20,13 +20,14 @@ class Batches:
 
     def __iter__(self) -> Iterator[torch.Tensor]:
         while True:
-            yield self.data[torch.randint(len(self.data), (self.size,))]
+            yield self.data[torch.randint(len(self.data), (self.size,), device=self.data.device)]
 
 
 def training(settings: dict[str, Any]) -> Work:
     """Its ``training_loop``: each step it yields is the loss of one batch and the update of the one before."""
     network, about = _network(settings)
-    accelerator = Accelerator(cpu=True, mixed_precision="bf16" if settings["precision"] == "bf16" else "no")
+    cpu = common.device(settings).type == "cpu"
+    accelerator = Accelerator(cpu=cpu, mixed_precision="bf16" if settings["precision"] == "bf16" else "no")
     loader = Batches(common.centred(settings), settings["batch"])
     loop = training_loop(loader, network, ScheduleDDPM(), accelerator=accelerator, epochs=1, lr=1e-4)
 
@@ -39,7 +40,8 @@ def training(settings: dict[str, Any]) -> Work:
 
 def sampling(settings: dict[str, Any]) -> Work:
     network, about = _network(settings)
-    accelerator, sigmas = Accelerator(cpu=True), ScheduleDDPM().sample_sigmas(common.EVALUATIONS)
+    accelerator = Accelerator(cpu=common.device(settings).type == "cpu")
+    sigmas = ScheduleDDPM().sample_sigmas(common.EVALUATIONS).to(accelerator.device)
 
     def run() -> None:
         with common.autocast(settings):
@@ -63,4 +65,5 @@ def _network(settings: dict[str, Any]) -> tuple[Unet, dict[str, Any]]:
     channels, size = settings["channels"], settings["size"]
     network = Unet(size, channels, channels, ch=32, ch_mult=(1, 1, 1), embed_ch_mult=2, attn_resolutions=())
     image = torch.zeros(1, channels, size, size)
-    return network, common.about_network(network, lambda: network(image, torch.ones(1, 1, 1, 1)))
+    about = common.about_network(network, lambda: network(image, torch.ones(1, 1, 1, 1)))
+    return network.to(common.device(settings)), about
