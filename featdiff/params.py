@@ -366,6 +366,10 @@ class Levels(Settings):
     distance: Literal["sliced", "gaussian"] = Field(
         "sliced", description="Wasserstein-2: exact along random lines, or of fitted Gaussians in closed form."
     )
+    relative: Annotated[float, Field(ge=0, le=1)] = Field(
+        0.5,
+        description="Power of the noise that a hop is divided by; 0 is the paper's, 1 measures hops in units of it.",
+    )
     projections: Count = 128
     images: Annotated[int, Field(ge=2)] = Field(512, description="Training images the distances are measured on.")
     start_images: Annotated[int, Field(ge=2)] = Field(4096, description="Training images the start is fitted to.")

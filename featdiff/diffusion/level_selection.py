@@ -65,6 +65,15 @@ def gaussian_distances(process: Process, images: Tensor, candidates: Tensor) -> 
     return torch.cdist(rows, rows, compute_mode="donot_use_mm_for_euclid_dist") / math.sqrt(mean.numel())
 
 
+def relative_to_noise(distances: Tensor, sigma: Tensor, power: float) -> Tensor:
+    """Distances of all pairs divided by ``sigma^power``, the noise (levels,) of the more corrupted of the two; not in the paper.
+
+    A step that takes away a share of the noise is as long at .02 as at .2, so the path spends as many steps on either;
+    with ``power = 0`` nearly all go where the noise is strong, and the last ones leave some behind.
+    """
+    return distances / torch.maximum(sigma[:, None], sigma[None, :]).to(distances) ** power
+
+
 def shortest_path(distances: Tensor, eps: float) -> tuple[list[int], float]:
     """Indices and length of the shortest path from the first candidate to the last, hops upwards and at most ``eps``.
 

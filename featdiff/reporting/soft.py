@@ -29,7 +29,7 @@ def _schedule(name: str, path: Path) -> Figure:
     """One corruption: strength along the path, and the lengths of the hops, for each spacing."""
     arrays, made = artifacts.read_arrays(path, "levels")
     kind = made.settings["corruption"]["kind"]
-    spacings = arrays["spacings"].tolist()
+    spacings, power = arrays["spacings"].tolist(), made.settings["levels"]["relative"]
     parts: list[Panel] = []
     with panel(f"levels-{name}", f"Strength of {name} along the path for each spacing", parts) as axes:
         for i, spacing in enumerate(spacings):
@@ -42,14 +42,23 @@ def _schedule(name: str, path: Path) -> Figure:
         for i, spacing in enumerate(spacings):
             hops = arrays["hops"][i]
             axes.plot(np.linspace(0, 1, len(hops)), hops, MARKS[i], ls="-", color=LINES[i], label=spacing, ms=3)
-        axes.set(title=f"{name}: hops", xlabel="share of the path from clean", ylabel="Wasserstein distance of a hop")
+        axes.set(
+            title=f"{name}: hops",
+            xlabel="share of the path from clean",
+            ylabel=f"Wasserstein distance of a hop{f' / σ^{power:g}' if power else ''}",
+        )
         axes.legend()
     caption = Markup(
         "<strong>Where does {name} stop on its way?</strong> Levels from clean to fully corrupted, as many for each spacing. Chosen: the "
-        "shortest path through {count} candidates whose hops, Wasserstein distances between the corrupted training images, are "
+        "shortest path through {count} candidates whose hops, Wasserstein distances between the corrupted training images{unit}, are "
         "at most {eps:.3g}. Linear, cosine and logarithmic space the strength by hand. Second panel: how far neighbouring levels "
         "are apart; a spacing that leaps at one end wastes its steps at the other."
-    ).format(name=name, count=len(arrays["candidates"]), eps=float(arrays["eps"][0]))
+    ).format(
+        name=name,
+        count=len(arrays["candidates"]),
+        eps=float(arrays["eps"][0]),
+        unit=f" over the noise to the power {power:g}" if power else "",
+    )
     return Figure(f"levels-{name}", parts, caption)
 
 

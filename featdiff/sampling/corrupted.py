@@ -98,6 +98,11 @@ def extract(spec: LevelsSpec, data: Path, out: Path) -> None:
 
 def measured(spec: LevelsSpec, process: Process, images: Tensor, candidates: Tensor) -> Tensor:
     """Distances of all pairs of candidates, in the way of the settings; (n, n), float64."""
+    distances = _wasserstein(spec, process, images, candidates)
+    return level_selection.relative_to_noise(distances, process.sigma(candidates), spec.levels.relative)
+
+
+def _wasserstein(spec: LevelsSpec, process: Process, images: Tensor, candidates: Tensor) -> Tensor:
     if spec.levels.distance == "gaussian":
         return level_selection.gaussian_distances(process, images, candidates)
     generator = seeds.generator(spec.levels.seed, "levels")

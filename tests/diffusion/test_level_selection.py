@@ -127,6 +127,20 @@ def test_on_a_line_the_nodes_stand_at_equal_distances():
     assert sigmas.diff().max().item() <= 2.99 / 6 + 0.01 and len(sigmas) == 7
 
 
+def test_relative_to_the_noise_the_nodes_stand_at_equal_ratios():
+    """Noise alone on a point: a hop is ``1 - sigma/sigma'``, so the longest hop is shortest where all ratios are equal."""
+    process = corruptions.pure_noise(Geometric(0.01, 3.0))
+    point = torch.zeros(2, 1, SIZE, SIZE, dtype=torch.float64)
+    candidates = torch.linspace(0, 1, 61, dtype=torch.float64)  # even in the logarithm: six hops of ten candidates
+    sigma = process.sigma(candidates)
+    distances = level_selection.gaussian_distances(process, point, candidates)
+    relative = level_selection.relative_to_noise(distances, sigma, 1.0)
+    assert relative[7, 12].item() == pytest.approx((1 - sigma[7] / sigma[12]).item())
+    sigmas = process.sigma(level_selection.choose(relative, candidates, 7).levels)
+    assert (sigmas[1:] / sigmas[:-1]).tolist() == pytest.approx([300 ** (1 / 6)] * 6)
+    assert torch.equal(level_selection.relative_to_noise(distances, sigma, 0.0), distances)
+
+
 def test_interpolation_goes_through_the_nodes_and_is_linear_between_them():
     nodes = torch.tensor([0.0, 0.1, 0.5, 1.0])
     assert level_selection.interpolated(nodes, 4).tolist() == pytest.approx([1.0, 0.5, 0.1, 0.0])

@@ -137,6 +137,16 @@ def test_gaussian_and_sliced_distances_both_choose(tiny_dataset, tmp_path):
         assert len(arrays["chosen"]) == 8 and made.settings["levels"]["distance"] == distance
 
 
+def test_levels_chosen_relative_to_the_noise_are_more_where_it_falls(tiny_dataset, tmp_path):
+    falling = []
+    for power in (0.0, 1.0):
+        fine = spec(relative=power, candidates=128, nodes=16)
+        corrupted.extract(fine, tiny_dataset, tmp_path / "levels.npz")
+        arrays, _ = artifacts.read_arrays(tmp_path / "levels.npz", "levels")
+        falling.append(int((arrays["chosen"] < 0.25).sum()))  # above it, the noise is constant
+    assert falling[0] < falling[1]
+
+
 @pytest.mark.parametrize("kind", ["naive", "momentum", "flow", "soft-ddim"])
 def test_every_image_is_the_same_bit_for_bit_at_any_number_of_shards(kind, model, table, chosen, tmp_path):
     row = sampling(guidance={"kind": "feature"}, sampler={"kind": kind, "steps": 5})
