@@ -110,7 +110,7 @@ def _denoising(settings: Params, repeats: Repeats, files: Mapping[str, Path]) ->
 
 def _distances(repeats: Repeats, files: Mapping[str, Path]) -> Iterator[pd.DataFrame]:
     """How well squared centroid distances follow those of densities; correlations where there are pairs enough."""
-    for model in [name for name in files if name in files and copied(name, repeats.seeds[0]) in files]:
+    for model in [name for name in files if copied(name, repeats.seeds[0]) in files]:
         for name in _given("distances", trainings(repeats, model), files):
             rows = pd.DataFrame(artifacts.read_json(files[name], "distances")[0]["rows"])
             found = compare(*(rows[c].to_numpy() for c in ("centroids", "density", "error")))
