@@ -21,13 +21,18 @@ def prepare() -> dict[str, str]:
         made, *failed = MADE.read_text().splitlines()
         if made == digest:
             return dict(line.split("\t", 1) for line in failed)
-    print(f"setting up {FOLDER.relative_to(ROOT)} (once, a download of about 500 MB) ...", file=sys.stderr, flush=True)
+    _say(
+        f"setting up {FOLDER.relative_to(ROOT)}: once, a download of about 500 MB (several GB where torch comes with CUDA) ..."
+    )
     subprocess.run([sys.executable, "-m", "venv", "--clear", FOLDER], check=True)
     pins = [line.strip() for line in REQUIREMENTS.read_text().splitlines() if line.strip() and line[0] != "#"]
     torch = [pin for pin in pins if pin.startswith("torch==")]
+    _say("  torch and what it needs ...")
     _install(["--constraint", str(REQUIREMENTS), *torch], alone=False)  # a CUDA build brings its libraries along
+    _say(f"  {len(pins)} pinned packages ...")
     failed = {}
     if _install(pins):
+        _say("  not all together: one by one ...")
         failed = {pin: why for pin in pins if (why := _install([pin]))}
     MADE.write_text("\n".join([digest, *(f"{pin}\t{why}" for pin, why in failed.items())]) + "\n")
     return failed
@@ -44,6 +49,10 @@ def versions() -> dict[str, str]:
         [python(), "-m", "pip", "list", "--format=freeze"], capture_output=True, text=True, check=True
     )
     return dict(line.split("==", 1) for line in done.stdout.splitlines() if "==" in line)
+
+
+def _say(words: str) -> None:
+    print(words, file=sys.stderr, flush=True)
 
 
 def _install(pins: list[str], *, alone: bool = True) -> str:

@@ -124,7 +124,7 @@ def shares(name: str, precision: str, scale: Mapping[str, Any], *, side: int, co
     takers += [ours(f"{title}, compiled", works[title][0], compile=True, **works[title][1]) for title in compiled]
     return Contest(
         f"{name}, {precision}",
-        [*takers, ours(PEAK, "product", side=side, products=4)],
+        [*takers, ours(PEAK, "product", side=side, products=32)],
         {"levels": 24, **scale, "precision": precision, "operations": True},
         [Line(taker.name, taker.name, (PEAK,)) for taker in takers],
         rounds=5,
