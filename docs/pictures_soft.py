@@ -21,7 +21,9 @@ MEASURES = {"frechet": "Lite0 Frechet distance", "kid": "kernel distance, thousa
 LINES = {
     ("blur", "momentum", "chosen"): ("blur, momentum", "o-"),
     ("blur", "naive", "chosen"): ("blur, naive", "s--"),
-    ("identity", "momentum", "logarithmic"): ("noise alone, momentum", "^-"),
+    ("blur", "soft-ddim", "chosen"): ("blur, soft DDIM of nu 1", "D-"),
+    ("noise", "momentum", "logarithmic"): ("noise alone, momentum", "^-"),
+    ("noise", "soft-ddim", "logarithmic"): ("noise alone, soft DDIM of nu 1", "v-"),
 }
 REAL = "real test images"
 
@@ -42,10 +44,10 @@ def measured(preset: str) -> list[dict]:
         model, sampler = settings.models[row.model], row.sampler
         if not isinstance(sampler, SoftSampler):
             continue
-        kind = settings.corruptions[str(model.corruption)].kind
+        corruption = str(model.corruption).removeprefix(f"{model.dataset}-")
         steps = sampler.steps
         told = {"none": "nothing"}.get(row.guidance.kind, row.guidance.kind)
-        known = {"corruption": kind, "told": told, "sampler": sampler.kind, "spacing": sampler.spacing}
+        known = {"corruption": corruption, "told": told, "sampler": sampler.kind, "spacing": sampler.spacing}
         rows += _measures(name, {"data": model.dataset, "samples": name, **known, "evaluations": steps})
     for dataset in sorted({settings.models[row.model].dataset for row in soft.values()}):
         rows += _measures(f"real-{dataset}", {"data": dataset, "samples": REAL})
@@ -87,7 +89,7 @@ def draw(table: pd.DataFrame) -> None:
         axis.set_xticks(ticks, map(str, ticks))
         axis.minorticks_off()
         axis.set_xlabel("network evaluations an image")
-    figure.legend(*grid[0][0].get_legend_handles_labels(), loc="outside lower center", ncols=4, frameon=False)
+    figure.legend(*grid[0][0].get_legend_handles_labels(), loc="outside lower center", ncols=3, frameon=False)
     figure.savefig(HERE / "soft.png", dpi=110, metadata={"Software": None})
 
 
