@@ -2,7 +2,7 @@
 
 samples.png         real test patches beside guided samples, by class       after: make run
 training-time.png   accuracy, distance and recall by images seen            after: the command in docs/results.md
-guidance.png        accuracy against diversity, and tables/guidance.csv     after: the command in docs/guidance.md
+guidance.png        accuracy against diversity, and its and repeats' tables after: the command in docs/guidance.md
 between.png         images between classes, and tables/between.csv          after: the command in docs/between.md
 evaluations.png     quality against cost, and tables/evaluations.csv        after: the command in docs/evaluations.md
 ufoai.png           real patches and samples, and tables/ufoai.csv       after: the command in docs/ufoai.md
@@ -29,6 +29,7 @@ from featdiff.reporting.grids import spread_out
 
 RESULTS, HERE = Path("results"), Path(__file__).parent
 COLUMNS, ROWS = 9, 2
+LEAST = 0.85  # share taken for their class, below which the picture of guidance does not go
 PANELS = {"class_accuracy": "taken for their class", "frechet": "Lite0 Frechet distance", "recall": "recall"}
 
 
@@ -112,7 +113,13 @@ def guidance(settings: params.Params) -> None:
             lone = len(wide) == 1
             style = {"marker": "*" if lone else "o", "linestyle": "none" if lone else "-", "label": family}
             drawn = axis.errorbar(
-                x, y, xerr=wide["spread"][measure], elinewidth=0.6, markersize=8 if lone else 5, **style
+                x,
+                y,
+                wide["spread"][frontier.CONFIDENCE],
+                wide["spread"][measure],
+                elinewidth=0.6,
+                markersize=8 if lone else 5,
+                **style,
             )
             single = table[(table["family"] == family) & (table["trainings"] == 1)]["strength"].unique()
             once = wide.index.isin(single)
@@ -120,11 +127,14 @@ def guidance(settings: params.Params) -> None:
             for strength in wide.index:
                 place = (x[strength], y[strength])
                 axis.annotate(
-                    f"{strength:g}", place, (4, 4), textcoords="offset points", fontsize=8, color=drawn[0].get_color()
+                    f"{strength:g}", place, (2, 5), textcoords="offset points", fontsize=7, color=drawn[0].get_color()
                 )
         axis.plot(real["value"][measure], real["value"][frontier.CONFIDENCE], "ks", label="real test images")
-        axis.set(xlabel=title)
-    axes[0].set(ylabel="taken for their class", ylim=(0.85, 1.01))
+        wide = table.pivot(index="samples", columns="measure", values="value")
+        seen = [*wide[wide[frontier.CONFIDENCE] > LEAST][measure], real["value"][measure]]
+        margin = 0.08 * (max(seen) - min(seen))
+        axis.set(xlabel=title, xlim=(min(seen) - margin, max(seen) + margin))
+    axes[0].set(ylabel="taken for their class", ylim=(LEAST, 1.012))
     figure.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=2, frameon=False, fontsize=9)
     figure.savefig(HERE / "guidance.png", dpi=160, metadata={"Software": None})
 
