@@ -17,6 +17,7 @@ from typing import Any
 
 import matplotlib as mpl
 import numpy as np
+import pandas as pd
 import torch
 
 mpl.use("Agg")
@@ -25,12 +26,17 @@ import matplotlib.pyplot as plt
 sys.path.insert(0, str(Path(__file__).parent / "speed"))
 from contenders import featdiff_
 
+from featdiff import artifacts
+from featdiff.data.archive import ImageArchive
 from featdiff.data.groups import GroupBatches
+from featdiff.evaluation import measure, selection
+from featdiff.evaluation.embedding import Features
 from featdiff.evaluation.frechet import moments
 from featdiff.features.centroids import CentroidTable
-from featdiff.params import Network
+from featdiff.params import Evaluation, Network
 
 SETTINGS = {"seed": 0, "channels": 1, "size": 16, "images": 1024, "batch": 16, "precision": "fp32", "levels": 24}
+EVALUATION = Evaluation(images=8, kid_subsets=2, kid_subset_size=8, neighbours=3, classifier_images=16)
 DIMENSION = 352  # of phi: the default network's
 
 
@@ -64,14 +70,43 @@ def batches(count: int, classes: int) -> Callable[[], object]:
 
 def sorting(classes: int) -> Callable[[], object]:
     """The rows of every class, as the extraction of centroids asks for them."""
-    import pandas as pd
-
-    from featdiff import artifacts
-    from featdiff.data.archive import ImageArchive
-
     pixels, labels = images(40_000, classes)
     archive = ImageArchive(pixels, pd.DataFrame({"label": labels}), artifacts.manifest("dataset", {}))
     return archive.rows_by_label
+
+
+def labelled(classes: int) -> tuple[ImageArchive, Features]:
+    """A data set of 24 training and 8 test images of each class, with their features of 16."""
+    label, split = np.tile(np.arange(classes), 32), np.repeat(["train"] * 3 + ["test"], 8 * classes)
+    shuffled = np.random.default_rng(0).permutation(len(label))
+    names = [f"class{i:05d}" for i in label[shuffled]]
+    index = pd.DataFrame({"label": label[shuffled], "split": split[shuffled], "class": names})
+    features = np.random.default_rng(1).standard_normal((len(index), 16), dtype=np.float32)
+    made = artifacts.manifest("dataset", {})
+    return ImageArchive(np.zeros((len(index), 2, 2, 1), np.uint8), index, made), Features(
+        features, np.arange(len(index))
+    )
+
+
+def choosing(classes: int) -> Callable[[], object]:
+    """Who is measured: counts, references, test images and their draws, of every class."""
+    data, _ = labelled(classes)
+
+    def run() -> None:
+        count = selection.common_count(EVALUATION, data)
+        selection.embedded_rows(EVALUATION, data.index)
+        for rows in (selection.training_rows(EVALUATION, data.index), data.rows_by_label("test")):
+            for label, of_label in rows.items():
+                selection.draws(of_label, count, EVALUATION.repeats, np.random.default_rng(label))
+
+    return run
+
+
+def judging(classes: int) -> Callable[[], object]:
+    """Frechet and kernel distance, precision, recall and so on, of every class and of all together."""
+    data, features = labelled(classes)
+    test = measure._Set(data, features, data.rows_by_label("test"))
+    return lambda: list(measure._distances(EVALUATION, data, features, test, EVALUATION.images))
 
 
 def table(classes: int) -> CentroidTable:
@@ -96,8 +131,9 @@ def training(size: int) -> Callable[[], object]:
     return featdiff_.training({**SETTINGS, "size": size, "condition": "feature", "images": 256}).run
 
 
-def sampling(size: int) -> Callable[[], object]:
-    return featdiff_.sampling({**SETTINGS, "size": size, "condition": "feature", "guidance": "feature"}).run
+def sampling(size: int = 16, classes: int = 3) -> Callable[[], object]:
+    changed = {"size": size, "classes": classes, "condition": "feature", "guidance": "feature"}
+    return featdiff_.sampling({**SETTINGS, **changed}).run
 
 
 def samples(count: int) -> Callable[[], object]:
@@ -127,6 +163,15 @@ CURVES = (
         1.01,
         "MB",
     ),
+    Curve(
+        "sampling: 16 guided images, 4 evaluations",
+        "classes",
+        (10, 100, 1000, 10_000),
+        lambda n: sampling(classes=n),
+        0.15,
+    ),
+    Curve("evaluation: rows of all classes, 32 images of each", "classes", (10, 100, 1000, 10_000), choosing, 1.1),
+    Curve("evaluation: distances of all classes, 8 images of each", "classes", (10, 100, 1000), judging, 1.1),
     Curve("training: two steps of 16 pairs", "pixels", (16, 32, 64, 96), training, 1.15),
     Curve("sampling: 16 guided images, 4 evaluations", "pixels", (16, 32, 64, 96), sampling, 1.15),
     Curve("sampling: guided images, 4 evaluations", "samples", (16, 32, 64, 128), samples, 1.1),

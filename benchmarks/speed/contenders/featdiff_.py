@@ -27,7 +27,6 @@ from featdiff.training import checkpoint, devices, loop
 from featdiff.training.checkpoint import DataDescription
 from featdiff.training.devices import keep_freed_memory
 
-CLASSES = ("a", "b", "c")
 NETWORK = params.Network(widths=(32, 64, 96))
 
 
@@ -69,7 +68,7 @@ def sampling(settings: dict[str, Any]) -> Work:
     with tempfile.TemporaryDirectory() as folder:
         source = _model(Path(folder), settings)
         denoiser = GuidedDenoiser(chosen.guidance, source, None, device, arithmetic)
-    known = [-1] if settings["guidance"] == "none" else range(len(CLASSES))
+    known = [-1] if settings["guidance"] == "none" else range(len(_classes(settings)))
     batch = [shards.Draw(label, i) for label, i in zip(itertools.cycle(known), range(settings["batch"]))]
 
     def run() -> None:
@@ -207,18 +206,25 @@ def _spec(settings: dict[str, Any]) -> params.TrainSpec:
 
 
 def _description(settings: dict[str, Any]) -> DataDescription:
-    return DataDescription(classes=CLASSES, channels=settings["channels"], size=settings["size"], mean=0.5, std=0.25)
+    return DataDescription(
+        classes=_classes(settings), channels=settings["channels"], size=settings["size"], mean=0.5, std=0.25
+    )
+
+
+def _classes(settings: dict[str, Any]) -> tuple[str, ...]:
+    return tuple(f"class{label}" for label in range(settings.get("classes", 3)))
 
 
 def _archive(settings: dict[str, Any]) -> ImageArchive:
     images = common.images(settings)
-    labels = np.arange(len(images)) % len(CLASSES)
+    classes = _classes(settings)
+    labels = np.arange(len(images)) % len(classes)
     index = pd.DataFrame(
         {
-            "path": [f"train/{CLASSES[label]}/{i:06d}.png" for i, label in enumerate(labels)],
+            "path": [f"train/{classes[label]}/{i:06d}.png" for i, label in enumerate(labels)],
             "split": "train",
             "label": labels,
-            "class": [CLASSES[label] for label in labels],
+            "class": [classes[label] for label in labels],
         }
     )
     return ImageArchive(images, index, artifacts.manifest("dataset", {}))
@@ -234,9 +240,11 @@ def _model(folder: Path, settings: dict[str, Any]) -> Source:
     generator = torch.Generator().manual_seed(settings["seed"])
     sigmas = levels.logarithmic(common.SIGMA_END, common.SIGMA_START, settings["levels"])
     arrays = {
-        "centroids": torch.rand(len(CLASSES), len(sigmas), denoiser.feature_dim, generator=generator).numpy(),
+        "centroids": torch.rand(
+            len(_classes(settings)), len(sigmas), denoiser.feature_dim, generator=generator
+        ).numpy(),
         "sigma": sigmas.numpy(),
-        "classes": np.array(CLASSES, dtype=np.str_),
+        "classes": np.array(_classes(settings), dtype=np.str_),
     }
     artifacts.write_arrays(table, arrays, artifacts.manifest("centroids", {}, {"checkpoint": path}))
     return Source(path, table)
