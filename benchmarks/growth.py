@@ -204,7 +204,10 @@ def draw(rows: list[dict[str, Any]], path: Path) -> None:
     for panel, kind in zip(panels, kinds, strict=True):
         for row in (row for row in rows if row["against"] == kind):
             panel.loglog(
-                row["sizes"], row["costs"], "o-", label=f"{row['name']}: {row['exponent']:.2f}, {row['last']:.2f}"
+                row["sizes"],
+                row["costs"],
+                "o-",
+                label=f"{row['name']}: {row['exponent']:.2f}, {row['last']:.2f}".replace("-0.00", "0.00"),
             )
         sizes = sorted({size for row in rows if row["against"] == kind for size in row["sizes"]})
         panel.set_xticks(sizes, [f"{size:,.0f}" for size in sizes])
@@ -213,7 +216,9 @@ def draw(rows: list[dict[str, Any]], path: Path) -> None:
         panel.set_ylabel("processor time, ms (table: MB)" if kind == "classes" else "processor time, ms")
         panel.grid(alpha=0.3)
         panel.legend(fontsize=6, title="exponent: fitted, last step", title_fontsize=6, loc="upper left")
-        panel.set_ylim(top=panel.get_ylim()[1] * 6)
+        bottom, top = panel.get_ylim()
+        free = 0.95 - 0.055 * (1 + len(panel.lines))  # share of the height that the legend leaves to the lines
+        panel.set_ylim(bottom, bottom * (top / bottom) ** (1 / free))
     figure.savefig(path, dpi=110)
 
 
