@@ -246,7 +246,10 @@ class HalvingDecay(Settings):
 
 Precision = Annotated[
     Literal["bf16", "tf32", "fp32"],
-    Field(description="Of the network's arithmetic; tf32 is a GPU's float32 with 10 bits of mantissa, fp32 on a CPU."),
+    Field(
+        description="Of the network's arithmetic. bf16 is fp32 on a processor or GPU that has no bf16 of its own; tf32, a GPU's "
+        "float32 with 10 bits of mantissa, is fp32 on a CPU."
+    ),
 ]
 Compile = Annotated[
     bool,

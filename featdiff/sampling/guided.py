@@ -51,12 +51,13 @@ class Arithmetic(NamedTuple):
 
     def of(self, denoiser: NetworkDenoiser, device: torch.device) -> Denoiser:
         """The denoiser computing so, on its device; what it returns is float32 whatever the precision."""
-        devices.allow_tf32(self.precision != "fp32")
+        precision = devices.precision_of(self.precision, device)
+        devices.allow_tf32(precision != "fp32")
         step: Denoiser = denoiser
         if self.compile:
             compiling.require_compiler(device)
             step = compiling.compiled(denoiser.forward, device)
-        if self.precision != "bf16":
+        if precision != "bf16":
             return step
 
         def in_bf16(x: Tensor, t: Tensor, condition: Any = None) -> Tensor:

@@ -2,6 +2,7 @@
 
 import ctypes
 import os
+import platform
 import sys
 from functools import cache
 
@@ -47,6 +48,24 @@ def allow_tf32(allowed: bool) -> None:
     """
     torch.set_float32_matmul_precision("high" if allowed and torch.cuda.is_available() else "highest")
     torch.backends.cudnn.allow_tf32 = allowed
+
+
+def precision_of(wanted: str, device: torch.device) -> str:
+    """The precision of a setting as this device has it: bf16 that it would only imitate is slower than fp32, and becomes that."""
+    if wanted != "bf16" or has_bf16(device.type):
+        return wanted
+    print(f"this {device.type.upper()} has no bf16 arithmetic of its own: fp32 is used instead", file=sys.stderr)
+    return "fp32"
+
+
+@cache
+def has_bf16(kind: str) -> bool:
+    """Whether the CPU or the GPU ("cpu", "cuda") multiplies in bf16 by itself."""
+    if kind == "cuda":
+        return torch.cuda.is_bf16_supported(including_emulation=False)
+    if platform.machine() in ("x86_64", "AMD64"):
+        return torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
+    return torch.backends.mkldnn.is_available() and torch.ops.mkldnn._is_mkldnn_bf16_supported()
 
 
 def stand_at(device: torch.device) -> None:

@@ -226,11 +226,13 @@ def accelerator_of(training: Training) -> Accelerator:
     Raises :class:`UserError` when the processes that were started together do not find each other: each would train alone.
     """
     started = int(os.environ.get("WORLD_SIZE", "1"))
-    cpu = devices.pick_device().type == "cpu"
-    devices.allow_tf32(training.precision != "fp32")
+    device = devices.pick_device()
+    cpu = device.type == "cpu"
+    precision = devices.precision_of(training.precision, device)
+    devices.allow_tf32(precision != "fp32")
     accelerator = Accelerator(
         cpu=cpu,  # without it, accelerate takes processes on CPUs for strangers
-        mixed_precision="bf16" if training.precision == "bf16" else "no",
+        mixed_precision="bf16" if precision == "bf16" else "no",
         kwargs_handlers=[InitProcessGroupKwargs(backend="gloo")] if cpu and started > 1 else [],
     )
     if accelerator.num_processes != started:
