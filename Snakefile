@@ -2,7 +2,7 @@
 # Settings come from params.yaml (overlays: --configfile FILE); resources from a profile in workflow/profiles.
 from snakemake.utils import min_version
 
-from workflow.common import Project, all_options, by_attempt, one_of, options, shell_prefix, verbatim
+from workflow.common import Project, all_options, by_attempt, by_model, one_of, options, shell_prefix, verbatim
 from workflow.running import collect_seldom, hold
 from workflow.sources import fingerprint
 

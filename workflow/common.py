@@ -305,6 +305,11 @@ def options(name: str, values: Iterable[str]) -> str:
     return " ".join(f"--{name} {shlex.quote(value)}" for value in values)
 
 
+def by_model(files: Iterable[str]) -> Iterable[str]:
+    """``MODEL=FILE`` for files in folders of models."""
+    return (f"{Path(file).parent.name}={file}" for file in files)
+
+
 def all_options(values: Mapping[str, Iterable[str]]) -> str:
     """Several options by their names; an underscore in a name is a dash on the command line."""
     return " ".join(options(name.replace("_", "-"), value) for name, value in values.items())

@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 import torch
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save
+from safetensors import SafetensorError
+from safetensors.torch import load, save
 from torch import Tensor, nn
 
 from featdiff import artifacts
@@ -58,9 +58,10 @@ def save_state(
 def read_state(path: Path, model: nn.Module | None = None) -> State | None:
     """The state in ``path``, of ``model`` if one is given; None when there is no whole one, so that training starts afresh."""
     try:
-        with safe_open(path / FILE, "pt") as stream:
-            note = json.loads(stream.metadata()["state"])
-            state = State(int(note["step"]), {name: stream.get_tensor(name) for name in stream.keys()})  # noqa: SIM118
+        whole = (path / FILE).read_bytes()  # at once: safe_open opens a file twice, and a writer may come in between
+        header = json.loads(whole[8 : 8 + int.from_bytes(whole[:8], "little")])
+        note = json.loads(header["__metadata__"]["state"])
+        state = State(int(note["step"]), load(whole))
         if note["digest"] != _digest(*state):
             raise ValueError("its content is not what was written")
         if model is not None and _shapes(_under("model/", state.tensors)) != _shapes(model.state_dict()):

@@ -17,12 +17,10 @@ rule repeats:
         code=fingerprint("repeats.smk", "repeats"),
         settings=verbatim(project.params.model_dump_json()),
         sections=sorted(project.params.model_fields_set),
-        models=" ".join(
-            options(what, [f"{path.split('/')[-2]}={path}" for path in project.repeated()[what]])
-            for what in ("denoising", "distances")
-        ),
+        denoising=options("denoising", by_model(project.repeated()["denoising"])),
+        distances=options("distances", by_model(project.repeated()["distances"])),
     message:
         "The table of repeated trainings"
     shell:
-        "featdiff repeats --settings {params.settings:q} {params.models} --out {output.table} {input.evaluations}"
+        "featdiff repeats --settings {params.settings:q} {params.denoising} {params.distances} --out {output.table} {input.evaluations}"
         " > {log} 2>&1"
