@@ -9,6 +9,7 @@ alone, the other cores idle, stands beside them: what a job loses to its neighbo
 import argparse
 import json
 import multiprocessing
+import os
 import statistics
 import sys
 import time
@@ -56,12 +57,18 @@ class Team:
             end.recv()
         return self.items * STEPS / (time.perf_counter() - start)
 
+    def end(self) -> None:
+        """Send the jobs home."""
+        for end in self.ends:
+            end.send(0)
+
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=9)
     parser.add_argument("--cores", type=int, default=2)
     chosen = parser.parse_args()
+    os.environ["TQDM_DISABLE"] = "1"
     for condition in ("none", "feature"):
         teams = {
             "jobs of one thread": Team(condition, chosen.cores, 1),
@@ -72,6 +79,8 @@ def main() -> None:
         for _ in range(chosen.rounds):
             for name, team in teams.items():
                 rates[name].append(team.rate())
+        for team in teams.values():
+            team.end()
         jobs, one, alone = rates.values()
         found = {
             "condition": condition,
