@@ -27,6 +27,7 @@ def job(orders: Connection, condition: str, threads: int) -> None:
     import torch
     from contenders import featdiff_
 
+    sys.stderr = open(os.devnull, "w")  # progress bars
     torch.set_num_threads(threads)
     work = featdiff_.training({**SETTINGS, "condition": condition})
     work.run()
@@ -44,8 +45,9 @@ class Team:
         context = multiprocessing.get_context("spawn")
         pairs = [context.Pipe() for _ in range(jobs)]
         self.ends = [ours for ours, _ in pairs]
-        for _, theirs in pairs:
-            context.Process(target=job, args=(theirs, condition, threads), daemon=True).start()
+        self.jobs = [context.Process(target=job, args=(theirs, condition, threads), daemon=True) for _, theirs in pairs]
+        for started in self.jobs:
+            started.start()
         self.items = sum(end.recv() for end in self.ends)
 
     def rate(self) -> float:
@@ -59,8 +61,9 @@ class Team:
 
     def end(self) -> None:
         """Send the jobs home."""
-        for end in self.ends:
+        for end, started in zip(self.ends, self.jobs, strict=True):
             end.send(0)
+            started.join()
 
 
 def main() -> None:
@@ -68,7 +71,6 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=9)
     parser.add_argument("--cores", type=int, default=2)
     chosen = parser.parse_args()
-    os.environ["TQDM_DISABLE"] = "1"
     for condition in ("none", "feature"):
         teams = {
             "jobs of one thread": Team(condition, chosen.cores, 1),
