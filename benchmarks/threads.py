@@ -27,7 +27,7 @@ def job(orders: Connection, condition: str, threads: int) -> None:
     import torch
     from contenders import featdiff_
 
-    sys.stderr = open(os.devnull, "w")  # progress bars
+    sys.stderr = open(os.devnull, "w")  # noqa: SIM115  # progress bars, for as long as the job lives
     torch.set_num_threads(threads)
     work = featdiff_.training({**SETTINGS, "condition": condition})
     work.run()
