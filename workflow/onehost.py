@@ -18,7 +18,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -115,11 +115,11 @@ class OneHost:
             raise
 
     def stop(self) -> None:
-        """Cancel all jobs and end every daemon, politely first."""
+        """Cancel all jobs and end every daemon, and what a lost node's jobs left running; politely first."""
         with contextlib.suppress(RuntimeError):
             self.call("scancel", "--full", f"--user={getpass.getuser()}")
             self._wait(lambda: not self.call("squeue", "--noheader"), 15)
-        pids = [pid for file in (self.root / "pid").glob("*") if (pid := self._pid(file.name))]
+        pids = [pid for file in (self.root / "pid").glob("*") if (pid := self._pid(file.name))] + self.left()
         for number in (signal.SIGTERM, signal.SIGKILL):
             for pid in pids:
                 with contextlib.suppress(ProcessLookupError):
@@ -213,6 +213,15 @@ class OneHost:
             time.sleep(0.1)
         return False
 
+    def left(self) -> list[int]:
+        """Processes that jobs of this cluster started, whether it still knows them or not."""
+        ours = f"SLURM_CONF={self.root}/slurm.conf".encode()
+        return [
+            pid
+            for pid, environment in _environments()
+            if ours in environment and any(entry.startswith(b"SLURM_JOB_ID=") for entry in environment)
+        ]
+
     def _pid(self, name: str) -> int | None:
         with contextlib.suppress(FileNotFoundError, ValueError):
             pid = int((self.root / "pid" / name).read_text())
@@ -245,17 +254,22 @@ def _alive(pid: int) -> bool:
         return False
 
 
+def _environments() -> Iterator[tuple[int, list[bytes]]]:
+    """The processes of this host that may be looked at, with the environment each was started in."""
+    for process in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):
+            yield int(process.name), (process / "environ").read_bytes().split(b"\0")
+
+
 def processes_of(job: str) -> list[int]:
     """The processes of a Slurm job on this host: the steps' keepers first, then what they started."""
     keepers, workers = [], []
-    for process in Path("/proc").glob("[0-9]*"):
-        try:
-            if (process / "cmdline").read_bytes().startswith(f"slurmstepd: [{job}.".encode()):
-                keepers.append(int(process.name))
-            elif f"SLURM_JOB_ID={job}".encode() in (process / "environ").read_bytes().split(b"\0"):
-                workers.append(int(process.name))
-        except OSError:
-            continue
+    for pid, environment in _environments():
+        with contextlib.suppress(OSError):
+            if Path(f"/proc/{pid}/cmdline").read_bytes().startswith(f"slurmstepd: [{job}.".encode()):
+                keepers.append(pid)
+            elif f"SLURM_JOB_ID={job}".encode() in environment:
+                workers.append(pid)
     return keepers + workers
 
 

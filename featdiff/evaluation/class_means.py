@@ -20,11 +20,7 @@ def class_means(rows: pd.DataFrame) -> pd.DataFrame:
     shares = spread.isna() & (own["measure"] == SHARE)
     share = value[shares].clip(0, 1)
     spread[shares] = np.sqrt(share * (1 - share) / own.loc[shares, "count"].astype(float))
-    groups = pd.DataFrame({"measure": own["measure"], "value": value, "square": spread**2}).groupby(
-        "measure", sort=False
-    )
-    error = (
-        groups["square"].sum(min_count=1).pow(0.5).where(~groups["square"].agg(lambda s: s.isna().any()))
-        / groups.size()
-    )
+    rows = pd.DataFrame({"measure": own["measure"], "value": value, "square": spread**2})
+    groups = rows.groupby("measure", sort=False)
+    error = groups["square"].agg(lambda squares: squares.sum(skipna=False)) ** 0.5 / groups.size()
     return pd.DataFrame({"value": groups["value"].mean(), "spread": error})

@@ -10,12 +10,12 @@ from featdiff.evaluation.extractors import distance_name
 from featdiff.evaluation.repeats import CLASSES, COLUMNS
 from featdiff.params import Params
 from featdiff.reporting import frontier, templates
-from featdiff.reporting.curves import TARGETS
 from featdiff.reporting.page import Section
 from featdiff.reporting.tables import MEASURES, Cell, Group, Row, Table, number
 
 ANCHOR = "repeats"
 SHOWN = ("frechet", "precision", "recall", "vendi", "class_accuracy", "copied_share")
+TOLD = {"psnr_right": "told its class", "psnr_wrong": "told another class", "psnr_none": "told nothing"}
 BARS = "over trainings with other seeds (real test images: over repeated draws; accuracy: standard errors)"
 LEAD = (
     "The rows below were trained and drawn from again with other seeds, everything else equal: seeds {seeds} beside the first. ± is the standard deviation "
@@ -88,15 +88,14 @@ def _quality(found: pd.DataFrame, frechet: str) -> Table:
 def _psnr(found: pd.DataFrame) -> list[Table]:
     rows = found[(found["part"] == "denoising") & (found["class"] == CLASSES)]
     cells = {(r["name"], r["measure"], r["sigma"]): r for r in rows.to_dict("records")}
-    told = {f"psnr_{target}": words for target, words, *_ in TARGETS}
     columns = [
-        key for key in rows[["name", "measure"]].drop_duplicates().itertuples(index=False) if key.measure in told
+        key for key in rows[["name", "measure"]].drop_duplicates().itertuples(index=False) if key.measure in TOLD
     ]
     if not columns:
         return []
     sigmas = sorted(rows["sigma"].unique())
     body = [Row(f"{s:g}", "", [_cell(cells.get((*key, s)), 2) for key in columns]) for s in sigmas]
-    titles = [f"{key.name}, {told[key.measure]}" for key in columns]
+    titles = [f"{key.name}, {TOLD[key.measure]}" for key in columns]
     caption = "PSNR in dB, mean over classes; after ±: standard deviation over trainings."
     return [Table("repeats-psnr", caption, titles, [Group("", body)], first="σ")]
 

@@ -98,16 +98,8 @@ def drawn_ahead(monkeypatch):
 
 
 def test_drawn_ahead_stopped_and_taken_up_again_the_weights_are_the_same_bit_for_bit(
-    tiny_dataset, tiny_spec, tiny_checkpoint, tmp_path, monkeypatch, drawn_ahead
+    tiny_dataset, tiny_spec, tiny_checkpoint, tmp_path, killed_at_step_30, drawn_ahead
 ):
-    save = resume.save_state
-
-    def save_and_die(path, *, step, **rest):
-        save(path, step=step, **rest)
-        if step == 30:
-            raise KeyboardInterrupt
-
-    monkeypatch.setattr(resume, "save_state", save_and_die)
     out = tmp_path / "checkpoint.safetensors"
     with pytest.raises(KeyboardInterrupt):
         loop.train(tiny_spec, tiny_dataset, out, state=tmp_path / "state")

@@ -74,24 +74,14 @@ def test_sigterm_saves_a_state_first_and_exits_with_143(tiny_dataset, tiny_spec,
 
 
 def test_a_run_stopped_in_the_middle_goes_on_bit_for_bit(
-    tiny_dataset, tiny_spec, tiny_checkpoint, tmp_path, monkeypatch
+    tiny_dataset, tiny_spec, tiny_checkpoint, tmp_path, killed_at_step_30
 ):
-    saves = []
-    original = resume.save_state
-
-    def save_and_die(path, *, step, **rest):
-        original(path, step=step, **rest)
-        saves.append(step)
-        if step == 30:
-            raise KeyboardInterrupt
-
-    monkeypatch.setattr(resume, "save_state", save_and_die)
     out = tmp_path / "checkpoint.safetensors"
     with pytest.raises(KeyboardInterrupt):
         loop.train(tiny_spec, tiny_dataset, out, state=tmp_path / "state")
     assert not out.exists()
     loop.train(tiny_spec, tiny_dataset, out, state=tmp_path / "state")
-    assert saves == [10, 20, 30, 40, 50, 60, 60]
+    assert killed_at_step_30 == [10, 20, 30, 40, 50, 60, 60]
     assert artifacts.sha256_file(out) == artifacts.sha256_file(tiny_checkpoint)
 
 

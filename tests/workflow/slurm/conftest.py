@@ -141,6 +141,7 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[OneHost]:
         pytest.skip(str(why))
     yield cluster
     cluster.stop()
+    assert not cluster.left(), "the cluster is gone, processes of its jobs are not"
 
 
 def pytest_terminal_summary(terminalreporter: Any) -> None:
