@@ -1,4 +1,6 @@
-"""The pictures of the README and of docs/results.md, from the results of a run: python docs/pictures.py
+"""The pictures and tables of the README and of docs, from the results of a run: python docs/pictures.py [NAME ...]
+
+Without a name all whose results are there. The repeats are those of the last command that made results/tables/repeats.csv: name the picture after it.
 
 samples.png         real test patches beside guided samples, by class       after: make run
 training-time.png   accuracy, distance and recall by images seen            after: the command in docs/results.md
@@ -9,6 +11,7 @@ ufoai.png           real patches and samples, and tables/ufoai.csv       after: 
 """
 
 import json
+import sys
 from pathlib import Path
 
 import matplotlib.pyplot as plt
@@ -179,8 +182,19 @@ def evaluations(settings: params.Params) -> None:
     quality = pd.concat(_rows(name).assign(samples=name) for name in (*rows, real))
     found = cost.points(quality, rows, settings.report.guided)
     floor = cost.means(quality, real)
+    over = _over_trainings()
+    trained = over[(over["part"] == "quality") & (over["class"] == CLASSES)].set_index(["name", "measure"])
+    several = set(trained.index.get_level_values("name"))
+    found = [
+        p._replace(values={m: tuple(trained.loc[(p.name, m), ["mean", "spread"]]) for m in p.values})
+        if p.name in several
+        else p
+        for p in found
+    ]
+    count = trained["trainings"].groupby("name").max()
     table = [
         {"sampler": p.sampler, "evaluations": p.evaluations, "measure": m, "value": v, "spread": s}
+        | {"trainings": count.get(p.name, 1)}
         for p in found
         for m, (v, s) in p.values.items()
     ]
@@ -203,7 +217,7 @@ def evaluations(settings: params.Params) -> None:
     figure.savefig(HERE / "evaluations.png", dpi=130, metadata={"Software": None})
 
 
-def ufoai() -> None:
+def ufoai(settings: params.Params) -> None:
     """Real test patches and guided samples of each known class, one row a class; means over classes (and trainings) as a table."""
     real = archive.read(RESULTS / "data/ufoai/dataset.zip", "dataset").select(split="test")
     drawn = archive.read(RESULTS / "samples/ufoai/samples.zip", "samples")
@@ -264,16 +278,23 @@ def _rows(name: str) -> pd.DataFrame:
     return pd.DataFrame(json.loads(_evaluation(name).read_text())["rows"])
 
 
+PICTURES = {  # and results without which there is nothing to draw
+    "samples": (samples, "evaluation/guided.json"),
+    "training-time": (training_time, "evaluation/guided-half.json"),
+    "guidance": (guidance, "evaluation/label-1.json"),
+    "between": (between, "between/*/measures.json"),
+    "evaluations": (evaluations, "evaluation/heun-25.json"),
+    "ufoai": (ufoai, "evaluation/ufoai.json"),
+}
+
+
 if __name__ == "__main__":
-    found = params.load()
-    samples(found)
-    if _evaluation("guided-half").exists():
-        training_time(found)
-    if _evaluation("label-1").exists():
-        guidance(found)
-    if any(RESULTS.glob("between/*/measures.json")):
-        between(found)
-    if _evaluation("heun-25").exists():
-        evaluations(found)
-    if _evaluation("ufoai").exists():
-        ufoai()
+    names = sys.argv[1:]
+    if unknown := [name for name in names if name not in PICTURES]:
+        sys.exit(f"no picture is called {unknown[0]!r}; there are: {', '.join(PICTURES)}")
+    for name in names or PICTURES:
+        draw, needed = PICTURES[name]
+        if any(RESULTS.glob(needed)):
+            draw(params.load())
+        elif names:
+            sys.exit(f"{name}: {RESULTS / needed} is not there; the command that makes it stands in docs")

@@ -22,6 +22,7 @@ MARKS = "osD^vP"
 class Point(NamedTuple):
     """One set of samples: evaluations an image, and means over the classes (value, spread) of the measures."""
 
+    name: str
     sampler: str
     evaluations: float
     values: Mapping[str, tuple[float, float]]
@@ -35,7 +36,7 @@ def points(quality: pd.DataFrame, samplings: Mapping[str, Sampling], like: str) 
         own = quality[quality["samples"] == name]
         cost = own[(own["measure"] == COST) & (own["class"] == ALL)]["value"]
         if _but_sampler(row) == wanted and row.sampler.kind in WORDS and len(cost):
-            found.append(Point(row.sampler.kind, float(cost.iloc[0]), _means(own)))
+            found.append(Point(name, row.sampler.kind, float(cost.iloc[0]), _means(own)))
     order = list(WORDS)
     return sorted(found, key=lambda p: (order.index(p.sampler), p.evaluations))
 
