@@ -71,6 +71,8 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=9)
     parser.add_argument("--cores", type=int, default=2)
     chosen = parser.parse_args()
+    if chosen.cores < 2 or chosen.rounds < 1:
+        parser.error("two jobs side by side need --cores of 2 or more, and --rounds of 1 or more")
     for condition in ("none", "feature"):
         teams = {
             "jobs of one thread": Team(condition, chosen.cores, 1),
