@@ -11,6 +11,7 @@ ufoai.png           real patches and samples, and tables/ufoai.csv       after: 
 """
 
 import json
+import re
 import sys
 from pathlib import Path
 
@@ -143,35 +144,61 @@ def guidance(settings: params.Params) -> None:
 
 
 def between(settings: params.Params) -> None:
-    """For each line a strip, and beside it distance and probability along it."""
-    lines = sorted(path.parent for path in RESULTS.glob("between/*/measures.json"))
+    """For each line a strip, and beside it distance and probability along it: means over trainings, bars their deviations."""
+    measured = sorted(path.parent for path in RESULTS.glob("between/*/measures.json"))
+    lines: dict[str, list[pd.DataFrame]] = {}
+    for folder in measured:
+        rows = pd.DataFrame(json.loads((folder / "measures.json").read_text())["rows"])
+        lines.setdefault(re.sub(r"-seed-\d+$", "", folder.name), []).append(rows)
     table = []
     figure, axes = plt.subplots(
         len(lines), 3, figsize=(11, 2.4 * len(lines)), layout="constrained", width_ratios=(5, 3, 3)
     )
-    for folder, row in zip(lines, np.atleast_2d(axes), strict=True):
-        found = json.loads((folder / "measures.json").read_text())
-        drawn = archive.read(folder / "images.zip", "between")
+    for (line, trained), row in zip(lines.items(), np.atleast_2d(axes), strict=True):
+        found = json.loads((RESULTS / f"between/{line}/measures.json").read_text())
+        drawn = archive.read(RESULTS / f"between/{line}/images.zip", "between")
         count = int((drawn.index["label"] == 0).sum())
         row[0].imshow(sheet(drawn.images.reshape(-1, count, *drawn.images.shape[1:]), 4))
         row[0].set(xticks=[], yticks=[], title=f"{found['first']} to {found['second']}")
         row[0].spines[:].set_visible(False)
-        shares = sorted({r["share"] for r in found["rows"] if r["share"] is not None})
-        row[0].set_xlabel("a = " + ", ".join(f"{a:g}" for a in shares))
-        rows = pd.DataFrame(found["rows"]).assign(line=folder.name)
+        rows = over_trainings(trained).assign(line=line)
+        row[0].set_xlabel("a = " + ", ".join(f"{a:g}" for a in sorted(rows["share"].dropna().unique())))
         table.append(rows)
         for name in (found["first"], found["second"]):
             own = rows[(rows["class"] == name) & rows["share"].notna()]
-            (shown,) = row[1].plot(own["share"], own["frechet"], marker="o", label=name)
+            shown = row[1].errorbar(
+                own["share"], own["frechet"], own["spread"], marker="o", markersize=4, elinewidth=0.7, label=name
+            )
             floor = rows[(rows["images"] == name) & (rows["class"] == name)]["frechet"].item()
-            row[1].axhline(floor, color=shown.get_color(), linestyle=":", linewidth=1)
-            row[2].plot(own["share"], own["probability"], marker="o", label=name)
+            row[1].axhline(floor, color=shown[0].get_color(), linestyle=":", linewidth=1)
+            row[2].errorbar(
+                own["share"],
+                own["probability"],
+                own["probability_spread"],
+                marker="o",
+                markersize=4,
+                elinewidth=0.7,
+                label=name,
+            )
         row[1].set(title="Lite0 Frechet distance", xlabel="a", ylim=(0, None))
         row[2].set(title="probability", xlabel="a")
         row[2].legend(frameon=False)
-    columns = ["line", "images", "share", "class", "frechet", "spread", "probability", "taken", "count"]
-    pd.concat(table)[columns].to_csv(HERE / "tables/between.csv", index=False, lineterminator="\n", float_format="%.4f")
+    columns = ["line", "images", "share", "class", "frechet", "spread", "probability", "probability_spread", "taken"]
+    pd.concat(table)[[*columns, "count", "trainings"]].to_csv(
+        HERE / "tables/between.csv", index=False, lineterminator="\n", float_format="%.4f"
+    )
     figure.savefig(HERE / "between.png", dpi=130, metadata={"Software": None})
+
+
+def over_trainings(trained: list[pd.DataFrame]) -> pd.DataFrame:
+    """Means over trainings of the measures along one line; deviations over them, or over draws where there is one training."""
+    if len(trained) == 1:
+        return trained[0].assign(probability_spread=np.nan, trainings=1)
+    groups = pd.concat(trained).groupby(["images", "share", "class"], sort=False, dropna=False)
+    means = groups[["frechet", "probability", "taken", "count"]].mean()
+    return means.assign(
+        spread=groups["frechet"].std(), probability_spread=groups["probability"].std(), trainings=len(trained)
+    ).reset_index()
 
 
 def evaluations(settings: params.Params) -> None:
