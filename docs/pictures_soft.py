@@ -1,6 +1,6 @@
 """The table and the picture of docs/soft.md, from the results of its commands: python docs/pictures_soft.py
 
-tables/soft.csv     measures of all classes together, a row for each set of samples; without results, it is left as it is
+tables/soft.csv     measures of all classes together and means over the classes, rows for each set of samples; without results, it is left as it is
 soft.png            quality against network evaluations, drawn from that table
 """
 
@@ -12,6 +12,9 @@ import pandas as pd
 import yaml
 
 from featdiff import params
+from featdiff.evaluation.class_means import class_means
+from featdiff.evaluation.measure import ALL
+from featdiff.evaluation.repeats import CLASSES
 from featdiff.params import Params, SoftSampler
 
 RESULTS, HERE = Path("results"), Path(__file__).parent
@@ -24,6 +27,11 @@ LINES = {
     ("blur", "soft-ddim", "chosen"): ("blur, soft DDIM of nu 1", "D-"),
     ("noise", "momentum", "logarithmic"): ("noise alone, momentum", "^-"),
     ("noise", "soft-ddim", "logarithmic"): ("noise alone, soft DDIM of nu 1", "v-"),
+}
+PANELS = {  # what is told of the class, and the classes that are measured for it
+    "textures": ("nothing", ALL),
+    "textures, told the class by features": ("feature", CLASSES),
+    "animals": ("nothing", ALL),
 }
 REAL = "real test images"
 
@@ -58,31 +66,35 @@ def _measures(name: str, known: dict) -> list[dict]:
     path = RESULTS / f"evaluation/{name}.json"
     if not path.exists():
         return []
-    found = [row for row in json.loads(path.read_text())["rows"] if row["class"] == "all"]
-    kept = [row for row in found if row["measure"] in MEASURES]
-    return [known | {key: row[key] for key in ("measure", "value", "spread")} for row in kept]
+    found = pd.DataFrame(json.loads(path.read_text())["rows"])
+    means = class_means(found).reset_index().assign(**{"class": CLASSES})
+    kept = pd.concat([found[found["class"] == ALL], means]).query("measure in @MEASURES")
+    return [
+        known | {key: row[key] for key in ("class", "measure", "value", "spread")} for row in kept.to_dict("records")
+    ]
 
 
 def draw(table: pd.DataFrame) -> None:
-    """A row of panels for each data set, a column for each measure."""
-    sets = list(dict.fromkeys(table["data"]))
+    """A row of panels for each of ``PANELS``, a column for each measure."""
     figure, grid = plt.subplots(
-        len(sets), len(MEASURES), figsize=(9, 3.2 * len(sets)), layout="constrained", squeeze=False, sharex=True
+        len(PANELS), len(MEASURES), figsize=(9, 3.2 * len(PANELS)), layout="constrained", squeeze=False, sharex=True
     )
-    for axes, data in zip(grid, sets, strict=True):
+    for axes, (panel, (told, classes)) in zip(grid, PANELS.items(), strict=True):
         for axis, (measure, title) in zip(axes, MEASURES.items(), strict=True):
-            its = table[(table["data"] == data) & (table["measure"] == measure)]
+            its = table[
+                table["data"].eq(panel.split(",")[0]) & table["measure"].eq(measure) & table["class"].eq(classes)
+            ]
             scale = 1000 if measure == "kid" else 1
-            its = its.set_index(["corruption", "sampler", "spacing", "told"]).sort_index()
+            places = its.set_index(["corruption", "sampler", "spacing", "told"]).sort_index()
             for place, (label, style) in LINES.items():
-                if (*place, "nothing") not in its.index:
+                if (*place, told) not in places.index:
                     continue
-                line = its.loc[[(*place, "nothing")]].sort_values("evaluations")
+                line = places.loc[[(*place, told)]].sort_values("evaluations")
                 value, spread = scale * line["value"], scale * line["spread"].fillna(0)
                 axis.errorbar(line["evaluations"], value, yerr=spread, fmt=style, label=label, linewidth=1.3, ms=5)
             for real in its[its["samples"] == REAL]["value"]:
                 axis.axhline(scale * real, color="gray", linestyle=":", label=REAL)
-            axis.set(title=f"{data}: {title}", xscale="log")
+            axis.set(title=f"{panel}:\n{title}" if "," in panel else f"{panel}: {title}", xscale="log")
             axis.set_ylim(bottom=0)
     ticks = sorted(table["evaluations"].dropna().astype(int).unique())
     for axis in grid[-1]:
