@@ -114,13 +114,14 @@ def guidance(settings: params.Params) -> None:
         for family, its in table.groupby("family", sort=False):
             wide = its.pivot(index="strength", columns="measure", values=["value", "spread"])
             x, y = (wide["value"][m] for m in (measure, frontier.CONFIDENCE))
+            bars = wide["spread"].where(y > LEAST)  # none of a mark outside of the picture
             lone = len(wide) == 1
             style = {"marker": "*" if lone else "o", "linestyle": "none" if lone else "-", "label": family}
             drawn = axis.errorbar(
                 x,
                 y,
-                wide["spread"][frontier.CONFIDENCE],
-                wide["spread"][measure],
+                bars[frontier.CONFIDENCE],
+                bars[measure],
                 elinewidth=0.6,
                 markersize=8 if lone else 5,
                 **style,
