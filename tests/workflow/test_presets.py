@@ -75,7 +75,10 @@ def test_repeats_train_each_model_once_a_seed_and_are_one_target_with_one_table(
     count = 1 + len(seeds)
     assert planned["repeats"] == 1 and "report" not in planned
     assert planned["evaluate"] == planned["gather"] == len(rows) * count
-    assert planned["train"] == planned["denoise"] == 2 * count and planned["distances"] == count  # guided and label
+    assert (
+        planned["train"] == 5 * count
+    )  # guided, label, mixture and the weaker models of autoguidance, which are not measured
+    assert planned["denoise"] == 3 * count and planned["distances"] == count
     assert "repeats" not in project.stale()
     text = project.snakemake("--dry-run", "--printshellcmds", *overlays).stdout
     collect = next(line for line in text.splitlines() if "featdiff collect" in line)
@@ -93,6 +96,22 @@ def test_repeats_of_the_textures_share_models_among_known_and_new_classes(projec
     planned = project.stale(*overlays, "--", "repeats")
     assert planned["repeats"] == 1 and planned["train"] == 6 and planned["evaluate"] == 18
     assert planned["examples"] == 12 and planned["centroids"] == planned["distances"] == 3 and planned["denoise"] == 6
+
+
+@pytest.mark.parametrize("name", ["evaluations", "sweep"])
+def test_repeats_of_a_preset_train_its_models_again_and_nothing_else(project, name):
+    overlays = ("--configfile", "params.yaml", f"workflow/presets/{name}.yaml", f"workflow/presets/{name}-repeats.yaml")
+    planned = project.stale(*overlays, "--", "repeats")
+    rows = preset(f"{name}-repeats")["repeats"]["rows"]
+    assert planned["evaluate"] == 3 * len(rows) and "report" not in planned and "distances" not in planned
+    assert planned["train"] == 3 * (len(rows) if name == "sweep" else 1)
+
+
+def test_lines_between_classes_are_measured_by_further_trainings(project):
+    overlays = ("--configfile", "params.yaml", "workflow/presets/between.yaml", "workflow/presets/between-repeats.yaml")
+    lines = [f"{line}{seed}" for line in preset("between")["between"] for seed in ("", "-seed-1", "-seed-2")]
+    planned = project.stale(*overlays, "--", *(f"results/between/{line}/measures.json" for line in lines))
+    assert planned["between"] == planned["between_measures"] == 6 and planned["train"] == 3
 
 
 def test_every_sampler_is_measured_from_five_to_five_hundred_evaluations():
