@@ -33,6 +33,7 @@ from featdiff.reporting.grids import spread_out
 
 RESULTS, HERE = Path("results"), Path(__file__).parent
 COLUMNS, ROWS = 9, 2
+COPY = re.compile(r"-seed-\d+$")  # how a repeated row's copies are called
 LEAST = 0.85  # share taken for their class, below which the picture of guidance does not go
 PANELS = {"class_accuracy": "taken for their class", "frechet": "Lite0 Frechet distance", "recall": "recall"}
 
@@ -94,8 +95,8 @@ def guidance(settings: params.Params) -> None:
     rows = {name: row for name, row in rows.items() if _evaluation(name).exists()}
     names = [*rows, "real-" + settings.models[settings.samplings[settings.report.guided].model].dataset]
     quality = pd.concat(_rows(name).assign(samples=name) for name in names)
-    over = _over_trainings()
-    trained = over[over["part"] == "quality"].groupby("name")["trainings"].max().to_dict()
+    over = _repeats()
+    trained = _trainings(over)
     table = frontier.along(
         frontier.families(rows),
         lambda name: (
@@ -106,8 +107,7 @@ def guidance(settings: params.Params) -> None:
     )
     table["trainings"] = table["samples"].map(trained).fillna(1).astype(int)
     table.to_csv(HERE / "tables/guidance.csv", index=False, lineterminator="\n", float_format="%.4f")
-    if trained:
-        over.to_csv(HERE / "tables/repeats.csv", index=False, lineterminator="\n", float_format="%.5g")
+    _keep(over, "repeats")
     real = frontier.real_images(quality, names[-1]).set_index("measure")
     figure, axes = plt.subplots(1, 2, figsize=(9, 4.6), layout="constrained", sharey=True)
     for axis, (measure, title) in zip(axes, frontier.DIVERSITY.items(), strict=True):
@@ -150,7 +150,7 @@ def between(settings: params.Params) -> None:
     lines: dict[str, list[pd.DataFrame]] = {}
     for folder in measured:
         rows = pd.DataFrame(json.loads((folder / "measures.json").read_text())["rows"])
-        lines.setdefault(re.sub(r"-seed-\d+$", "", folder.name), []).append(rows)
+        lines.setdefault(COPY.sub("", folder.name), []).append(rows)
     table = []
     figure, axes = plt.subplots(
         len(lines), 3, figsize=(11, 2.4 * len(lines)), layout="constrained", width_ratios=(5, 3, 3)
@@ -162,7 +162,7 @@ def between(settings: params.Params) -> None:
         row[0].imshow(sheet(drawn.images.reshape(-1, count, *drawn.images.shape[1:]), 4))
         row[0].set(xticks=[], yticks=[], title=f"{found['first']} to {found['second']}")
         row[0].spines[:].set_visible(False)
-        rows = over_trainings(trained).assign(line=line)
+        rows = _along(trained).assign(line=line)
         row[0].set_xlabel("a = " + ", ".join(f"{a:g}" for a in sorted(rows["share"].dropna().unique())))
         table.append(rows)
         for name in (found["first"], found["second"]):
@@ -191,17 +191,6 @@ def between(settings: params.Params) -> None:
     figure.savefig(HERE / "between.png", dpi=130, metadata={"Software": None})
 
 
-def over_trainings(trained: list[pd.DataFrame]) -> pd.DataFrame:
-    """Means over trainings of the measures along one line; deviations over them, or over draws where there is one training."""
-    if len(trained) == 1:
-        return trained[0].assign(probability_spread=np.nan, trainings=1)
-    groups = pd.concat(trained).groupby(["images", "share", "class"], sort=False, dropna=False)
-    means = groups[["frechet", "probability", "taken", "count"]].mean()
-    return means.assign(
-        spread=groups["frechet"].std(), probability_spread=groups["probability"].std(), trainings=len(trained)
-    ).reset_index()
-
-
 def evaluations(settings: params.Params) -> None:
     """Distance, recall and accuracy against network evaluations, a line a sampler; dotted are real test images."""
     rows = settings.samplings | {name: _sampling(row) for name, row in _overlay("evaluations")["samplings"].items()}
@@ -210,19 +199,13 @@ def evaluations(settings: params.Params) -> None:
     quality = pd.concat(_rows(name).assign(samples=name) for name in (*rows, real))
     found = cost.points(quality, rows, settings.report.guided)
     floor = cost.means(quality, real)
-    over = _over_trainings()
-    trained = over[(over["part"] == "quality") & (over["class"] == CLASSES)].set_index(["name", "measure"])
-    several = set(trained.index.get_level_values("name"))
-    found = [
-        p._replace(values={m: tuple(trained.loc[(p.name, m), ["mean", "spread"]]) for m in p.values})
-        if p.name in several
-        else p
-        for p in found
-    ]
-    count = trained["trainings"].groupby("name").max()
+    over = _repeats()
+    _keep(over, "evaluations-repeats")
+    trained = _trainings(over)
+    found = [p._replace(values=p.values | _values(over, p.name)) if p.name in trained else p for p in found]
     table = [
         {"sampler": p.sampler, "evaluations": p.evaluations, "measure": m, "value": v, "spread": s}
-        | {"trainings": count.get(p.name, 1)}
+        | {"trainings": trained.get(p.name, 1)}
         for p in found
         for m, (v, s) in p.values.items()
     ]
@@ -265,24 +248,49 @@ def ufoai(settings: params.Params) -> None:
         picture.convert("L").save(HERE / "ufoai.png", optimize=True)
     found = sorted(path.stem for path in RESULTS.glob("evaluation/*ufoai*.json"))
     quality = pd.concat(_rows(name).assign(samples=name) for name in found)
-    table = (
-        quality[~quality["samples"].str.contains("-seed-")].groupby("samples").apply(class_means, include_groups=False)
-    )
+    table = quality[~quality["samples"].str.contains(COPY)].groupby("samples").apply(class_means, include_groups=False)
     table["classes"] = quality[quality["class"] != "all"].groupby(["samples", "measure"])["class"].nunique()
-    over = _over_trainings()
+    over = _repeats()
     own = over[(over["part"] == "quality") & (over["class"] == CLASSES)]
     own = own.rename(columns={"name": "samples", "mean": "value"}).set_index(["samples", "measure"])
     table["trainings"] = 1
     table.update(own[["value", "spread", "trainings"]])
     table.to_csv(HERE / "tables/ufoai.csv", lineterminator="\n", float_format="%.4f")
-    if len(own):
-        over.to_csv(HERE / "tables/ufoai-repeats.csv", index=False, lineterminator="\n", float_format="%.5g")
+    _keep(over, "ufoai-repeats")
 
 
-def _over_trainings() -> pd.DataFrame:
+def _along(trained: list[pd.DataFrame]) -> pd.DataFrame:
+    """Means over trainings of the measures along one line; deviations over them, or over draws where there is one training."""
+    if len(trained) == 1:
+        return trained[0].assign(probability_spread=np.nan, trainings=1)
+    groups = pd.concat(trained).groupby(["images", "share", "class"], sort=False, dropna=False)
+    means = groups[["frechet", "probability", "taken", "count"]].mean()
+    return means.assign(
+        spread=groups["frechet"].std(), probability_spread=groups["probability"].std(), trainings=len(trained)
+    ).reset_index()
+
+
+def _repeats() -> pd.DataFrame:
     """The table of repeats of the run, empty without one."""
     path = RESULTS / "tables/repeats.csv"
     return repeats.read(path) if path.exists() else pd.DataFrame(columns=REPEATED)
+
+
+def _trainings(over: pd.DataFrame) -> dict[str, int]:
+    """How often each repeated row of samplings was trained."""
+    return over[over["part"] == "quality"].groupby("name")["trainings"].max().to_dict()
+
+
+def _values(over: pd.DataFrame, name: str) -> dict[str, tuple[float, float]]:
+    """Means over classes and trainings of what the picture of evaluations shows, and their deviations over trainings."""
+    rows = repeats.over_classes(over, name)
+    return {row["measure"]: (row["value"], row["spread"]) for row in rows if row["measure"] in cost.MEASURES}
+
+
+def _keep(over: pd.DataFrame, name: str) -> None:
+    """The table of repeats beside the pages; without repeats it is left as it is."""
+    if len(over):
+        over.to_csv(HERE / f"tables/{name}.csv", index=False, lineterminator="\n", float_format="%.5g")
 
 
 def framed(image: np.ndarray) -> np.ndarray:

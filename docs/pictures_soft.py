@@ -28,10 +28,10 @@ LINES = {
     ("noise", "momentum", "logarithmic"): ("noise alone, momentum", "^-"),
     ("noise", "soft-ddim", "logarithmic"): ("noise alone, soft DDIM of nu 1", "v-"),
 }
-PANELS = {  # what is told of the class, and the classes that are measured for it
-    "textures": ("nothing", ALL),
-    "textures, told the class by features": ("feature", CLASSES),
-    "animals": ("nothing", ALL),
+PANELS = {  # data set, what is told of the class, and the classes that are measured for it
+    "textures: ": ("textures", "nothing", ALL),
+    "textures, told the class by features:\n": ("textures", "feature", CLASSES),
+    "animals: ": ("animals", "nothing", ALL),
 }
 REAL = "real test images"
 
@@ -79,11 +79,9 @@ def draw(table: pd.DataFrame) -> None:
     figure, grid = plt.subplots(
         len(PANELS), len(MEASURES), figsize=(9, 3.2 * len(PANELS)), layout="constrained", squeeze=False, sharex=True
     )
-    for axes, (panel, (told, classes)) in zip(grid, PANELS.items(), strict=True):
+    for axes, (panel, (data, told, classes)) in zip(grid, PANELS.items(), strict=True):
         for axis, (measure, title) in zip(axes, MEASURES.items(), strict=True):
-            its = table[
-                table["data"].eq(panel.split(",")[0]) & table["measure"].eq(measure) & table["class"].eq(classes)
-            ]
+            its = table[table["data"].eq(data) & table["measure"].eq(measure) & table["class"].eq(classes)]
             scale = 1000 if measure == "kid" else 1
             places = its.set_index(["corruption", "sampler", "spacing", "told"]).sort_index()
             for place, (label, style) in LINES.items():
@@ -94,7 +92,7 @@ def draw(table: pd.DataFrame) -> None:
                 axis.errorbar(line["evaluations"], value, yerr=spread, fmt=style, label=label, linewidth=1.3, ms=5)
             for real in its[its["samples"] == REAL]["value"]:
                 axis.axhline(scale * real, color="gray", linestyle=":", label=REAL)
-            axis.set(title=f"{panel}:\n{title}" if "," in panel else f"{panel}: {title}", xscale="log")
+            axis.set(title=panel + title, xscale="log")
             axis.set_ylim(bottom=0)
     ticks = sorted(table["evaluations"].dropna().astype(int).unique())
     for axis in grid[-1]:

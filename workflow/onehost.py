@@ -18,7 +18,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -144,6 +144,12 @@ class OneHost:
         rows = [dict(part.split("=", 1) for part in line.split() if "=" in part) for line in lines if "JobId=" in line]
         return sorted(rows, key=lambda row: int(row["JobId"]))
 
+    def left(self) -> list[int]:
+        """Processes that jobs of this cluster started, whether it still knows them or not."""
+        ours = f"SLURM_CONF={self.root}/slurm.conf".encode()
+        started = {pid: _environment(pid) for pid in _processes()}
+        return [pid for pid, its in started.items() if ours in its and any(e.startswith(b"SLURM_JOB_ID=") for e in its)]
+
     # --- inside -------------------------------------------------------------------------------------------------
 
     def _check_programs(self) -> None:
@@ -213,15 +219,6 @@ class OneHost:
             time.sleep(0.1)
         return False
 
-    def left(self) -> list[int]:
-        """Processes that jobs of this cluster started, whether it still knows them or not."""
-        ours = f"SLURM_CONF={self.root}/slurm.conf".encode()
-        return [
-            pid
-            for pid, environment in _environments()
-            if ours in environment and any(entry.startswith(b"SLURM_JOB_ID=") for entry in environment)
-        ]
-
     def _pid(self, name: str) -> int | None:
         with contextlib.suppress(FileNotFoundError, ValueError):
             pid = int((self.root / "pid" / name).read_text())
@@ -254,22 +251,32 @@ def _alive(pid: int) -> bool:
         return False
 
 
-def _environments() -> Iterator[tuple[int, list[bytes]]]:
-    """The processes of this host that may be looked at, with the environment each was started in."""
-    for process in Path("/proc").glob("[0-9]*"):
-        with contextlib.suppress(OSError):
-            yield int(process.name), (process / "environ").read_bytes().split(b"\0")
+def _processes() -> list[int]:
+    """Every process of this host."""
+    return [int(process.name) for process in Path("/proc").glob("[0-9]*")]
+
+
+def _read(pid: int, name: str) -> bytes:
+    """A file of a process, empty where it has ended or is not ours to look at."""
+    try:
+        return Path(f"/proc/{pid}/{name}").read_bytes()
+    except OSError:
+        return b""
+
+
+def _environment(pid: int) -> list[bytes]:
+    """What a process was started with."""
+    return _read(pid, "environ").split(b"\0")
 
 
 def processes_of(job: str) -> list[int]:
     """The processes of a Slurm job on this host: the steps' keepers first, then what they started."""
     keepers, workers = [], []
-    for pid, environment in _environments():
-        with contextlib.suppress(OSError):
-            if Path(f"/proc/{pid}/cmdline").read_bytes().startswith(f"slurmstepd: [{job}.".encode()):
-                keepers.append(pid)
-            elif f"SLURM_JOB_ID={job}".encode() in environment:
-                workers.append(pid)
+    for pid in _processes():
+        if _read(pid, "cmdline").startswith(f"slurmstepd: [{job}.".encode()):
+            keepers.append(pid)
+        elif f"SLURM_JOB_ID={job}".encode() in _environment(pid):
+            workers.append(pid)
     return keepers + workers
 
 
