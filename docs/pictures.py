@@ -66,20 +66,23 @@ def samples(settings: params.Params) -> None:
 
 
 def training_time(settings: params.Params) -> None:
-    """Accuracy, distance and recall of each class against the images seen in training; dashes are real test images."""
+    """Accuracy, distance and recall of each class against the images seen in training, bars over trainings; dashes are real."""
     guided = settings.samplings[settings.report.guided].model
     overlay = _overlay("partners")
     trained = {"guided": settings.trainings[settings.models[guided].training].images}
     trained |= {f"guided-{name}": overlay["trainings"][name]["images"] for name in ("quarter", "half")}
-    table = pd.concat(_rows(name).assign(images=images) for name, images in trained.items())
+    over = _repeats()
+    _keep(over, "partners-repeats")
+    table = pd.concat(_measured(over, name).assign(images=images) for name, images in trained.items())
     real = _rows("real-" + settings.models[settings.samplings[settings.report.guided].model].dataset)
+    table = table[table["class"].isin(set(real["class"]) - {"all"})]
     figure, axes = plt.subplots(1, len(PANELS), figsize=(9, 2.8), layout="constrained")
     for axis, (measure, title) in zip(axes, PANELS.items(), strict=True):
-        for name, rows in table[(table["measure"] == measure) & (table["class"] != "all")].groupby("class"):
+        for name, rows in table[table["measure"] == measure].groupby("class"):
             rows = rows.sort_values("images")
-            (line,) = axis.plot(rows["images"] / 1000, rows["value"], marker="o", label=name)
+            line = axis.errorbar(rows["images"] / 1000, rows["value"], rows["spread"], marker="o", elinewidth=0.7, label=name)
             floor = real[(real["measure"] == measure) & (real["class"] == name)]["value"].item()
-            axis.axhline(floor, color=line.get_color(), linestyle="--", linewidth=0.8)
+            axis.axhline(floor, color=line[0].get_color(), linestyle="--", linewidth=0.8)
         axis.set(title=title, xscale="log", xlabel="training images, thousands")
         axis.set_xticks(
             sorted(n / 1000 for n in trained.values()), [f"{n / 1000:.0f}" for n in sorted(trained.values())]
@@ -279,6 +282,12 @@ def _repeats() -> pd.DataFrame:
 def _trainings(over: pd.DataFrame) -> dict[str, int]:
     """How often each repeated row of samplings was trained."""
     return over[over["part"] == "quality"].groupby("name")["trainings"].max().to_dict()
+
+
+def _measured(over: pd.DataFrame, name: str) -> pd.DataFrame:
+    """Measures of one row of samplings by class: means over its trainings and their deviations, or those of its only one."""
+    own = over[(over["part"] == "quality") & (over["name"] == name)]
+    return own.rename(columns={"mean": "value"}) if len(own) else _rows(name)
 
 
 def _values(over: pd.DataFrame, name: str) -> dict[str, tuple[float, float]]:
