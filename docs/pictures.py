@@ -80,7 +80,9 @@ def training_time(settings: params.Params) -> None:
     for axis, (measure, title) in zip(axes, PANELS.items(), strict=True):
         for name, rows in table[table["measure"] == measure].groupby("class"):
             rows = rows.sort_values("images")
-            line = axis.errorbar(rows["images"] / 1000, rows["value"], rows["spread"], marker="o", elinewidth=0.7, label=name)
+            line = axis.errorbar(
+                rows["images"] / 1000, rows["value"], rows["spread"], marker="o", elinewidth=0.7, label=name
+            )
             floor = real[(real["measure"] == measure) & (real["class"] == name)]["value"].item()
             axis.axhline(floor, color=line[0].get_color(), linestyle="--", linewidth=0.8)
         axis.set(title=title, xscale="log", xlabel="training images, thousands")

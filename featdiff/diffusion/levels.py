@@ -12,6 +12,13 @@ from featdiff.params import LogNormalNoise, SquaredUniformNoise
 CLEAN = 1e-3
 """The level that stands for a clean image: a quarter of a gray level, so that log sigma stays finite."""
 
+BELOW = -0.125
+"""The same under a corruption, for clean partners: a level below all of its levels, 0 to 1.
+
+At level 0 itself the network would meet partners, whose features it reads and whose noise it leaves, and images to be
+cleaned, seldom. It learns to tell the two by a jump next to 0, and the last step of a sampler, at 0, cleans nothing.
+"""
+
 
 def draw(law: LogNormalNoise | SquaredUniformNoise, count: int, generator: torch.Generator) -> Tensor:
     """Draw training noise levels (count,).

@@ -16,6 +16,7 @@ def build(
     data_mean: float,
     data_std: float,
     corruption: CorruptionRow | None = None,
+    clean_partners: bool = False,
 ) -> NetworkDenoiser:
     """A fresh denoiser for images of ``size`` x ``size`` pixels. Where the condition is not the feature the taps only read: their scales are not trained."""
     unet = FeatureUNet(
@@ -31,4 +32,11 @@ def build(
         zero_output=network.zero_output,
     )
     process = corruptions.process(corruption, size=size)
-    return NetworkDenoiser(unet, form=network.form, data_mean=data_mean, data_std=data_std, process=process)
+    return NetworkDenoiser(
+        unet,
+        form=network.form,
+        data_mean=data_mean,
+        data_std=data_std,
+        process=process,
+        clean_partners=clean_partners and condition == "feature",
+    )

@@ -35,6 +35,7 @@ class NetworkDenoiser(nn.Module):
         data_mean: float,
         data_std: float,
         process: Process | None = None,
+        clean_partners: bool = False,
     ):
         super().__init__()
         self.network = network
@@ -42,11 +43,14 @@ class NetworkDenoiser(nn.Module):
         self.data_mean = data_mean
         self.data_std = data_std
         self.process = process or variance_exploding()
+        self.clean_partners = clean_partners
 
     @property
     def clean(self) -> float:
-        """The level that stands for a clean image."""
-        return 0.0 if self.form == "soft" else levels.CLEAN
+        """The level that stands for a clean image; under a corruption one of its own if the network learns from such."""
+        if self.form == "soft":
+            return levels.BELOW if self.clean_partners else 0.0
+        return levels.CLEAN
 
     @property
     def feature_dim(self) -> int:
