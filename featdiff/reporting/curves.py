@@ -204,7 +204,7 @@ def _noise_axis(axes: Axes, sigmas: pd.Series) -> None:
     axes.set_xscale("log")
     axes.set_xlabel(NOISE)
     ticks: list[float] = []
-    for sigma in sorted(sigmas.unique()):
+    for sigma in sorted(sigmas[sigmas > 0].unique()):  # a clean image under a corruption has no place on the axis
         if not ticks or sigma / ticks[-1] > 2:  # room for the number
             ticks.append(sigma)
     log_axis(axes.xaxis, ticks if len(ticks) <= 9 else None)
