@@ -6,7 +6,7 @@ import torch
 
 from featdiff import artifacts, seeds
 from featdiff.data import archive
-from featdiff.diffusion import corruptions
+from featdiff.diffusion import corruptions, levels
 from featdiff.errors import UserError
 from featdiff.features import centroids, denoising
 from featdiff.params import Centroids, Denoising, LevelsSpec, Network, Sampling, Training, TrainSpec
@@ -191,7 +191,7 @@ def test_centroids_follow_the_corruptions_level_and_clean_partners_have_one(mode
     assert (halfway - expected).abs().max() < 1e-5
     clean = trained(tmp_path, tiny_dataset, "feature", partner_noise="clean")
     centroids.extract(Centroids(levels=5, images_per_class=8, draws=1), tiny_dataset, clean, tmp_path / "c.npz")
-    assert centroids.read(tmp_path / "c.npz").sigmas.tolist() == [0.0]
+    assert centroids.read(tmp_path / "c.npz").sigmas.tolist() == [levels.BELOW]
 
 
 def test_labels_and_classifier_free_guidance_steer_a_soft_network(tiny_dataset, chosen, tmp_path):
