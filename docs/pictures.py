@@ -197,20 +197,16 @@ def between(settings: params.Params) -> None:
 
 
 def evaluations(settings: params.Params) -> None:
-    """Distance, recall and accuracy against network evaluations, a line a sampler; dotted are real test images."""
+    """Distance, recall and accuracy against network evaluations, a line a sampler, of one training; dotted are real test images."""
     rows = settings.samplings | {name: _sampling(row) for name, row in _overlay("evaluations")["samplings"].items()}
     rows = {name: row for name, row in rows.items() if _evaluation(name).exists()}
     real = "real-" + settings.models[settings.samplings[settings.report.guided].model].dataset
     quality = pd.concat(_rows(name).assign(samples=name) for name in (*rows, real))
     found = cost.points(quality, rows, settings.report.guided)
     floor = cost.means(quality, real)
-    over = _repeats()
-    _keep(over, "evaluations-repeats")
-    trained = _trainings(over)
-    found = [p._replace(values=p.values | _values(over, p.name)) if p.name in trained else p for p in found]
+    _keep(_repeats(), "evaluations-repeats")
     table = [
         {"sampler": p.sampler, "evaluations": p.evaluations, "measure": m, "value": v, "spread": s}
-        | {"trainings": trained.get(p.name, 1)}
         for p in found
         for m, (v, s) in p.values.items()
     ]
@@ -290,12 +286,6 @@ def _measured(over: pd.DataFrame, name: str) -> pd.DataFrame:
     """Measures of one row of samplings by class: means over its trainings and their deviations, or those of its only one."""
     own = over[(over["part"] == "quality") & (over["name"] == name)]
     return own.rename(columns={"mean": "value"}) if len(own) else _rows(name)
-
-
-def _values(over: pd.DataFrame, name: str) -> dict[str, tuple[float, float]]:
-    """Means over classes and trainings of what the picture of evaluations shows, and their deviations over trainings."""
-    rows = repeats.over_classes(over, name)
-    return {row["measure"]: (row["value"], row["spread"]) for row in rows if row["measure"] in cost.MEASURES}
 
 
 def _keep(over: pd.DataFrame, name: str) -> None:
