@@ -289,8 +289,8 @@ def _measured(over: pd.DataFrame, name: str) -> pd.DataFrame:
 
 
 def _keep(over: pd.DataFrame, name: str) -> None:
-    """The table of repeats beside the pages; without repeats it is left as it is."""
-    if len(over):
+    """The table of repeats beside the pages, named after its preset; that of another preset's rows leaves it as it is."""
+    if set(over[over["part"] == "quality"]["name"]) == set(_overlay(name)["repeats"]["rows"]):
         over.to_csv(HERE / f"tables/{name}.csv", index=False, lineterminator="\n", float_format="%.5g")
 
 
