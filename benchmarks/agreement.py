@@ -123,7 +123,7 @@ def _candidates(leaf: str, value: Any, before: params.Params) -> Iterator[Any]:
             yield [*value[:-1], last]
         yield from (value[:-1], [*value, *value[-1:]])
     elif value is None:
-        yield from (1, 0.5, [1.0], [[1.0]], [[[1.0]]], [1])
+        yield from (1, 0.5, [1.0], [[1.0]], [[[1.0]]], [1], 64)
 
 
 def _words(schema: Any) -> Iterator[str]:

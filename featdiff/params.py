@@ -588,6 +588,10 @@ class Evaluation(Settings):
 
     extractor: Lite0 | Inception = Field(Lite0(), discriminator="kind")
     images: Annotated[int, Field(ge=2)] = Field(192, description="Images of each class on each side of a comparison.")
+    images_all: Annotated[int, Field(ge=2)] | None = Field(
+        None,
+        description="Images on each side over all classes, the same share of each; without it as many as of a class.",
+    )
     repeats: Annotated[int, Field(ge=3)] = Field(3, description="Seeded draws that a value and its spread come from.")
     neighbours: Count = Field(5, description="k of precision, recall, density and coverage.")
     kid_subsets: Count = 50
@@ -597,6 +601,14 @@ class Evaluation(Settings):
         1, description="Largest shift, in pixels, at which a copy of a training image is looked for."
     )
     seed: Seed = 0
+
+    @model_validator(mode="after")
+    def _check(self) -> "Evaluation":
+        if self.images_all is not None and self.images_all <= self.neighbours:
+            raise ValueError(
+                f"images_all ({self.images_all}) must be above neighbours ({self.neighbours}): an image has that many others"
+            )
+        return self
 
 
 class Denoising(Settings):

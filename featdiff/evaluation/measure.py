@@ -2,9 +2,9 @@
 
 What is measured is a set of samples or, as the floor that no model should be expected to beat, the real test images.
 The reference is always real *training* images of the class. Each side of each comparison holds the same number of
-images n (see :mod:`featdiff.evaluation.selection`), for samples and floor alike, over all classes too, because the
-Frechet distance, recall and the Vendi score move with n. Over all classes both sides hold n images, the same number
-of each class; unconditional samples have no class, so n of them are compared with each class and with all.
+images n (see :mod:`featdiff.evaluation.selection`), for samples and floor alike, because the Frechet distance, recall
+and the Vendi score move with n. Over all classes both sides hold n images too, or ``images_all``, the same number of
+each class; unconditional samples have no class, so n of them are compared with each class and with all.
 
 A value is the mean over ``repeats`` seeded draws of both sides and its spread their standard deviation (KID: over the
 subsets). Where a set has just n images each draw takes all of them, and the spread shows the reference's share alone.
@@ -36,7 +36,7 @@ from featdiff.evaluation.frechet import frechet_distance
 from featdiff.evaluation.kernel import kid
 from featdiff.evaluation.manifold import manifold
 from featdiff.evaluation.memorisation import QUANTILE, copying, nearest_training
-from featdiff.evaluation.selection import balanced, common_count, draws, labels_of, training_rows
+from featdiff.evaluation.selection import Counts, balanced, counts, draws, labels_of, training_rows
 from featdiff.params import Evaluation
 
 ALL = "all"
@@ -66,17 +66,17 @@ def evaluate(
     """Rows {class, measure, value, spread, count} of the samples or, without samples, of the real test images."""
     if ALL in data.classes:
         raise UserError(f"a class is called {ALL!r}, which is the name of the rows over all classes; rename the class")
-    count = common_count(settings, data)
+    measured = counts(settings, data)
     test = _Set(data, data_features, _of_classes(data, data.rows_by_label("test")))
     chosen = test
     if samples is not None:
         if samples_features is None:
             raise ValueError("samples come with their features")
-        chosen = _Set(samples, samples_features, _sample_rows(data, samples, count))
+        chosen = _Set(samples, samples_features, _sample_rows(data, samples, measured))
     return [
-        *_distances(settings, data, data_features, chosen, count),
+        *_distances(settings, data, data_features, chosen, measured),
         *_classes(settings, data, data_features, chosen),
-        *_copies(settings, data, test, chosen, count),
+        *_copies(settings, data, test, chosen, measured),
         *_cost(chosen),
     ]
 
@@ -84,13 +84,14 @@ def evaluate(
 def protocol(settings: Evaluation, data: ImageArchive) -> str:
     """All that a number depends on besides the images; it stands beside each number."""
     height, width, channels = data.images.shape[1:]
-    count = common_count(settings, data)
+    count, over_all = counts(settings, data)
     fewer = "" if count == settings.images else f" ({settings.images} asked, the smallest class of a split has {count})"
+    more = "" if over_all == count else f", {over_all} over all classes"
     return "; ".join(
         [
             extractors.protocol(settings.extractor),
             f"{width}x{height} {'gray' if channels == 1 else 'rgb'} images",
-            f"{count} a side{fewer} against training images, {settings.repeats} draws, seed {settings.seed}",
+            f"{count} a side{fewer}{more} against training images, {settings.repeats} draws, seed {settings.seed}",
             f"{settings.neighbours} neighbours",
             f"KID {settings.kid_subsets} subsets of {min(count, settings.kid_subset_size)} a draw",
             f"judge: logistic regression on at most {settings.classifier_images} training images a class",
@@ -144,7 +145,7 @@ def evaluate_to(
     artifacts.write_json(out, payload, artifacts.manifest("evaluation", settings, inputs))
 
 
-def _sample_rows(data: ImageArchive, samples: ImageArchive, count: int) -> dict[int, np.ndarray]:
+def _sample_rows(data: ImageArchive, samples: ImageArchive, measured: Counts) -> dict[int, np.ndarray]:
     """Rows of the samples by label, checked: same image size, known classes, enough images."""
     if samples.images.shape[1:] != data.images.shape[1:]:
         raise UserError(
@@ -162,11 +163,13 @@ def _sample_rows(data: ImageArchive, samples: ImageArchive, count: int) -> dict[
         given = sorted(set(samples.index["class"].astype(str)))
         raise UserError(f"samples are of the classes {given}; all of {data.classes}, one of them, or none is needed")
     for label, of_label in rows.items():
+        count = _drawn(label, measured)
         if len(of_label) < count:
             what = f"class {names[label]} has" if label >= 0 else "there are"
+            setting = "images" if count == measured.one else "images_all"
             raise UserError(
                 f"{what} {len(of_label)} samples, but {count} are compared: raise the sampling's images to {count} "
-                f"or lower evaluation.images to {len(of_label)}"
+                f"or lower evaluation.{setting} to {len(of_label)}"
             )
     return rows
 
@@ -177,14 +180,15 @@ def _of_classes(data: ImageArchive, rows: Mapping[int, np.ndarray]) -> dict[int,
 
 
 def _distances(
-    settings: Evaluation, data: ImageArchive, data_features: Features, chosen: _Set, count: int
+    settings: Evaluation, data: ImageArchive, data_features: Features, chosen: _Set, measured: Counts
 ) -> Iterator[Row]:
     reference = {
-        label: draws(rows, count, settings.repeats, _generator(settings, "real", label))
+        label: draws(rows, measured.one, settings.repeats, _generator(settings, "real", label))
         for label, rows in training_rows(settings, data.index).items()
     }
-    generated = _generated(settings, chosen, count)
+    generated = _generated(settings, chosen, measured)
     for label, name in _measured(data, chosen):
+        count = measured.of(label)
         real_rows = _side(reference, label, count)
         generated_rows = _side(generated, label if chosen.labelled else -1, count)
         pairs = ((data_features.at(x), chosen.features.at(y)) for x, y in zip(real_rows, generated_rows, strict=True))
@@ -200,17 +204,22 @@ def _measured(data: ImageArchive, chosen: _Set) -> list[tuple[int | None, str]]:
     return [*names.items(), (None, ALL)]
 
 
-def _generated(settings: Evaluation, chosen: _Set, count: int) -> dict[int, list[np.ndarray]]:
+def _drawn(label: int, measured: Counts) -> int:
+    """How many rows of a label are drawn; those without a class meet one class and all."""
+    return max(measured) if label < 0 else measured.one
+
+
+def _generated(settings: Evaluation, chosen: _Set, measured: Counts) -> dict[int, list[np.ndarray]]:
     return {
-        label: draws(rows, count, settings.repeats, _generator(settings, "generated", label))
+        label: draws(rows, _drawn(label, measured), settings.repeats, _generator(settings, "generated", label))
         for label, rows in chosen.rows.items()
     }
 
 
 def _side(by_label: Mapping[int, list[np.ndarray]], label: int | None, count: int) -> list[np.ndarray]:
-    """The draws of one label or, for None, draws of ``count`` rows with the same number from each class."""
+    """``count`` rows of each draw of one label or, for None, the same number from each class."""
     if label is not None:
-        return by_label[label]
+        return [rows[:count] for rows in by_label[label]]
     return [balanced(list(parts), count) for parts in zip(*by_label.values(), strict=True)]
 
 
@@ -255,13 +264,14 @@ def _classes(settings: Evaluation, data: ImageArchive, data_features: Features, 
         yield _row(ALL, "class_accuracy", right.mean(), len(right))
 
 
-def _copies(settings: Evaluation, data: ImageArchive, test: _Set, chosen: _Set, count: int) -> Iterator[Row]:
+def _copies(settings: Evaluation, data: ImageArchive, test: _Set, chosen: _Set, measured: Counts) -> Iterator[Row]:
     training = data.images[(data.index["split"] == "train").to_numpy()]
-    test_draws = _generated(settings, test, count)
-    chosen_draws = _generated(settings, chosen, count)
+    test_draws = _generated(settings, test, measured)
+    chosen_draws = _generated(settings, chosen, measured)
     test_distances = _nearest(settings, test, test_draws, training)
     distances = test_distances if chosen is test else _nearest(settings, chosen, chosen_draws, training)
     for label, name in _measured(data, chosen) if chosen.labelled else [(None, ALL)]:
+        count = measured.of(label)
         rows = _side(chosen_draws, label if chosen.labelled else -1, count)[0]
         found = copying(distances[rows], test_distances[_side(test_draws, label, count)[0]])
         yield _row(name, "nearest_training", found.median, count)

@@ -1,9 +1,12 @@
 """Which images are measured: seeded draws of equal counts, so that any two numbers rest on the same count.
 
 The count n of a data set is ``evaluation.images``, or the size of its smallest class in either split where that is
-less: it depends on the data set and the settings alone, never on the samples. Reference images are drawn from the
-training images; samples and real test images (the floor) are drawn in the same way.
+less: it depends on the data set and the settings alone, never on the samples. Over all classes it is n too, so that a
+class and all of them can be compared, or ``evaluation.images_all``. Reference images are drawn from the training
+images; samples and real test images (the floor) are drawn in the same way.
 """
+
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -19,22 +22,39 @@ def labels_of(data: ImageArchive) -> dict[int, str]:
     return dict(enumerate(data.classes))
 
 
+class Counts(NamedTuple):
+    """Images on each side of a comparison with one class, and of one over all classes."""
+
+    one: int
+    all: int
+
+    def of(self, label: int | None) -> int:
+        """The count of a class or, for None, over all."""
+        return self.all if label is None else self.one
+
+
+def counts(settings: Evaluation, data: ImageArchive) -> Counts:
+    """The counts of every comparison on this data set."""
+    one = common_count(settings, data)
+    return Counts(one, min(settings.images_all or one, one * len(data.classes)))
+
+
 def common_count(settings: Evaluation, data: ImageArchive) -> int:
-    """The n of every comparison on this data set; refuses a class that is too small for the settings' neighbours."""
+    """The n of every comparison with a class of this data set; refuses a class that is too small for the settings' neighbours."""
     rows = {split: data.rows_by_label(split) for split in ("train", "test")}
-    counts = {
+    sizes = {
         f"{name} ({split})": len(rows[split][label])
         for label, name in labels_of(data).items()
         for split in ("train", "test")
     }
-    smallest = min(counts, key=lambda name: counts[name])
-    if counts[smallest] <= settings.neighbours:
+    smallest = min(sizes, key=lambda name: sizes[name])
+    if sizes[smallest] <= settings.neighbours:
         raise UserError(
-            f"class {smallest} has {counts[smallest]} images; the measures with {settings.neighbours} neighbours "
+            f"class {smallest} has {sizes[smallest]} images; the measures with {settings.neighbours} neighbours "
             f"need at least {settings.neighbours + 1}: give more images, raise the data set's test_fraction, lower its "
             f"test_stride, or lower evaluation.neighbours"
         )
-    return min(settings.images, counts[smallest])
+    return min(settings.images, sizes[smallest])
 
 
 def training_rows(settings: Evaluation, index: pd.DataFrame) -> dict[int, np.ndarray]:

@@ -162,6 +162,49 @@ def test_the_count_is_the_smallest_class_and_a_class_too_small_is_refused(folder
         common_count(settings.model_copy(update={"neighbours": 30}), data)
 
 
+def test_more_images_over_all_classes_leave_the_rows_of_a_class_as_they_were(folder, settings, evaluated, tmp_path):
+    more = settings.model_copy(update={"images_all": 39})
+    data = (folder / "dataset.zip", folder / "dataset.npz")
+    assert "24 a side, 39 over all classes against" in measure.protocol(more, archive.read(data[0], "dataset"))
+    for name, before in evaluated.items():
+        samples = (None, None) if name == "real" else (folder / f"{name}.zip", folder / f"{name}.npz")
+        evaluate_to(more, name, *data, *samples, tmp_path / f"{name}.json")
+        rows, was = table(artifacts.read_json(tmp_path / f"{name}.json", "evaluation")[0]), table(before)
+        over_all = [("all", m) for m in COMPARED | COPIES]
+        assert set(rows.loc[over_all, "count"]) == {39}
+        assert (rows.loc[over_all, "value"] != was.loc[over_all, "value"]).any()
+        if name != "mixture":  # whose draws of 39 rows are others than those of 24
+            pd.testing.assert_frame_equal(rows.drop(over_all), was.drop(over_all))
+
+
+def test_too_few_samples_without_class_name_the_setting_that_asks_for_more(folder, settings):
+    data, samples = archive.read(folder / "dataset.zip", "dataset"), archive.read(folder / "mixture.zip", "samples")
+    known = embedding.read(settings, folder / "dataset.npz", folder / "dataset.zip", "dataset")
+    features = embedding.read(settings, folder / "mixture.npz", folder / "mixture.zip", "samples")
+    with pytest.raises(
+        UserError, match=r"there are 39 samples, but 72 are compared: .* lower evaluation.images_all to 39"
+    ):
+        measure.evaluate(settings.model_copy(update={"images_all": 72}), data, known, samples, features)
+
+
+def test_over_all_classes_the_draws_of_the_classes_are_put_together(folder, settings):
+    every = settings.model_copy(update={"images_all": 1000})
+    data = archive.read(folder / "dataset.zip", "dataset")
+    features = embedding.read(every, folder / "dataset.npz", folder / "dataset.zip", "dataset")
+    sides = [training_rows(every, data.index), data.rows_by_label("test")]
+    of_real, of_test = (
+        [draws(rows[label], 24, 3, measure._generator(every, side, label)) for label in range(3)]
+        for rows, side in zip(sides, ("real", "generated"), strict=True)
+    )
+    values = [
+        frechet_distance(features.at(np.concatenate(r)), features.at(np.concatenate(t)))
+        for r, t in zip(zip(*of_real, strict=True), zip(*of_test, strict=True), strict=True)
+    ]
+    rows = [r for r in measure.evaluate(every, data, features) if r["class"] == "all" and r["measure"] == "frechet"]
+    assert [row["count"] for row in rows] == [72]
+    assert rows[0]["value"] == pytest.approx(np.mean(values))
+
+
 def test_draws_are_disjoint_where_they_can_be_and_balanced_over_classes():
     g = np.random.default_rng(0)
     apart = np.concatenate(draws(np.arange(90), 30, 3, g))

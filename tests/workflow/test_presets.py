@@ -124,6 +124,15 @@ def test_every_sampler_is_measured_from_five_to_five_hundred_evaluations():
     assert all(min(found) == 5 and max(found) in (499, 500) and 25 in found for found in steps.values())
 
 
+@pytest.mark.parametrize("name", ["soft", "animals"])
+def test_the_comparison_on_many_images_draws_what_it_compares_from_one_network(project, name):
+    overlays = ("--configfile", "params.yaml", f"workflow/presets/{name}.yaml", f"workflow/presets/{name}-many.yaml")
+    rows, evaluation = preset(f"{name}-many")["samplings"], preset(f"{name}-many")["evaluation"]
+    planned = project.stale(*overlays, "--", *(f"results/evaluation/{row}.json" for row in rows))
+    assert planned["train"] == planned["levels"] == 1 and planned["evaluate"] == len(rows)
+    assert {row["images"] for row in rows.values()} == {evaluation["images"]}
+
+
 def test_the_published_blur_and_noise_are_the_settings_of_the_presets():
     celeba, cifar = (preset(name)["corruptions"] for name in ("celeba64", "cifar10"))
     assert celeba["celeba-blur"]["width"] == {"low": 0.01, "high": 23.0}
