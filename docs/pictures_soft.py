@@ -1,24 +1,32 @@
-"""The table and the picture of docs/soft.md, from the results of its commands: python docs/pictures_soft.py
+"""The tables and pictures of docs/soft.md, from the results of its commands: python docs/pictures_soft.py
 
-tables/soft.csv     measures of all classes together and means over the classes, rows for each set of samples; without results, it is left as it is
-soft.png            quality against network evaluations, drawn from that table
+tables/soft.csv       measures of all classes together and means over the classes, rows for each set of samples
+tables/soft-many.csv  the same of the samples in results/many, with precision, recall and the share taken for its class
+soft.png              quality against network evaluations, drawn from the first table
+soft-samples.png      real test images and samples of momentum and naive, from results/many
+
+What there are no results for is left as it is.
 """
 
 import json
 from pathlib import Path
 
 import matplotlib.pyplot as plt
+import numpy as np
 import pandas as pd
 import yaml
 
 from featdiff import params
+from featdiff.data import archive
 from featdiff.evaluation.class_means import class_means
 from featdiff.evaluation.measure import ALL
 from featdiff.evaluation.repeats import CLASSES
 from featdiff.params import Params, SoftSampler
+from featdiff.reporting.grids import spread_out
 
-RESULTS, HERE = Path("results"), Path(__file__).parent
-TABLE = HERE / "tables/soft.csv"
+HERE = Path(__file__).parent
+RESULTS, TABLE = Path("results"), HERE / "tables/soft.csv"
+MANY, MANY_TABLE = RESULTS / "many", HERE / "tables/soft-many.csv"
 PRESETS = ("soft", "animals")
 MEASURES = {"frechet": "Lite0 Frechet distance", "kid": "kernel distance, thousandths"}
 LINES = {
@@ -34,19 +42,30 @@ PANELS = {  # data set, what is told of the class, and the classes that are meas
     "animals: ": ("animals", "nothing", ALL),
 }
 REAL = "real test images"
+SAMPLES = {  # data set, images of a class, and the samples of two samplers
+    "textures": (4, {"momentum": "many-momentum-200", "naive": "many-naive-200"}),
+    "animals": (2, {"momentum": "animals-many-momentum-200", "naive": "animals-many-naive-200"}),
+}
 
 
-def settings_of(preset: str) -> Params:
-    """The settings of a run with an overlay."""
+def settings_of(*presets: str) -> Params:
+    """The settings of a run with overlays."""
     values = yaml.safe_load(Path("params.yaml").read_text())
-    for key, table in yaml.safe_load(Path(f"workflow/presets/{preset}.yaml").read_text()).items():
-        values[key] = values.get(key, {}) | table if isinstance(table, dict) else table
-    return params.parse(Params, values, f"params.yaml with workflow/presets/{preset}.yaml")
+    for preset in presets:
+        values = _laid_over(values, yaml.safe_load(Path(f"workflow/presets/{preset}.yaml").read_text()))
+    return params.parse(Params, values, f"params.yaml with the presets {', '.join(presets)}")
 
 
-def measured(preset: str) -> list[dict]:
+def _laid_over(values: object, overlay: object) -> object:
+    """Tables are laid over each other, as Snakemake does with files of settings; anything else is replaced."""
+    if not (isinstance(values, dict) and isinstance(overlay, dict)):
+        return overlay
+    return values | {key: _laid_over(values.get(key), value) for key, value in overlay.items()}
+
+
+def measured(*presets: str, results: Path = RESULTS, measures: tuple[str, ...] = tuple(MEASURES)) -> list[dict]:
     """A row for each measure of each set of samples from a model with a corruption, and of real images."""
-    settings, rows = settings_of(preset), []
+    settings, rows = settings_of(*presets), []
     soft = {name: row for name, row in settings.samplings.items() if settings.models[row.model].corruption}
     for name, row in soft.items():
         model, sampler = settings.models[row.model], row.sampler
@@ -56,19 +75,21 @@ def measured(preset: str) -> list[dict]:
         steps = sampler.steps
         told = {"none": "nothing"}.get(row.guidance.kind, row.guidance.kind)
         known = {"corruption": corruption, "told": told, "sampler": sampler.kind, "spacing": sampler.spacing}
-        rows += _measures(name, {"data": model.dataset, "samples": name, **known, "evaluations": steps})
+        rows += _measures(
+            results, measures, name, {"data": model.dataset, "samples": name, **known, "evaluations": steps}
+        )
     for dataset in sorted({settings.models[row.model].dataset for row in soft.values()}):
-        rows += _measures(f"real-{dataset}", {"data": dataset, "samples": REAL})
+        rows += _measures(results, measures, f"real-{dataset}", {"data": dataset, "samples": REAL})
     return rows
 
 
-def _measures(name: str, known: dict) -> list[dict]:
-    path = RESULTS / f"evaluation/{name}.json"
+def _measures(results: Path, measures: tuple[str, ...], name: str, known: dict) -> list[dict]:
+    path = results / f"evaluation/{name}.json"
     if not path.exists():
         return []
     found = pd.DataFrame(json.loads(path.read_text())["rows"])
     means = class_means(found).reset_index().assign(**{"class": CLASSES})
-    kept = pd.concat([found[found["class"] == ALL], means]).query("measure in @MEASURES")
+    kept = pd.concat([found[found["class"] == ALL], means]).query("measure in @measures")
     return [
         known | {key: row[key] for key in ("class", "measure", "value", "spread")} for row in kept.to_dict("records")
     ]
@@ -103,8 +124,42 @@ def draw(table: pd.DataFrame) -> None:
     figure.savefig(HERE / "soft.png", dpi=110, metadata={"Software": None})
 
 
-if __name__ == "__main__":
-    if rows := [row for preset in PRESETS for row in measured(preset)]:
+def draw_samples() -> None:
+    """Test images of each class evenly spaced, and the first samples of each class by two samplers."""
+    figure, axes = plt.subplots(len(SAMPLES), figsize=(9, 4.4), layout="constrained")
+    for axis, (name, (count, drawn)) in zip(axes, SAMPLES.items(), strict=True):
+        data = archive.read(MANY / f"data/{name}/dataset.zip", "dataset")
+        labels = range(len(data.classes))
+        real = [spread_out(data.select(split="test", label=label).images, count) for label in labels]
+        sets = [archive.read(MANY / f"samples/{of}/samples.zip", "samples") for of in drawn.values()]
+        lines = [real, *([its.select(label=label).images[:count] for label in labels] for its in sets)]
+        sheet = np.concatenate([_line(np.concatenate(line)) for line in lines])
+        axis.imshow(sheet, cmap="gray", vmin=0, vmax=255, interpolation="nearest")
+        height = len(sheet) // len(lines)
+        axis.set_yticks([height * (i + 0.5) for i in range(len(lines))], [REAL, *drawn], fontsize=8)
+        axis.set(xticks=[], title=", ".join(data.classes))
+        axis.spines[:].set_visible(False)
+        axis.tick_params(length=0)
+    figure.savefig(HERE / "soft-samples.png", dpi=110, metadata={"Software": None})
+
+
+def _line(images: np.ndarray) -> np.ndarray:
+    """Gray images (N, H, W, 1) side by side, a white line around each."""
+    return np.concatenate([np.pad(image[..., 0], 1, constant_values=255) for image in images], axis=1)
+
+
+def write(rows: list[dict], path: Path) -> None:
+    """Write a table, if there are results for it."""
+    if rows:
         found = pd.DataFrame(rows).astype({"evaluations": "Int64"})
-        found.to_csv(TABLE, index=False, lineterminator="\n", float_format="%.4f")
+        found.to_csv(path, index=False, lineterminator="\n", float_format="%.4f")
+
+
+if __name__ == "__main__":
+    every = (*MEASURES, "precision", "recall", "class_accuracy")
+    many = [row for p in PRESETS for row in measured(p, f"{p}-many", results=MANY, measures=every)]
+    write([row for preset in PRESETS for row in measured(preset)], TABLE)
+    write(many, MANY_TABLE)
+    if many:
+        draw_samples()
     draw(pd.read_csv(TABLE))
