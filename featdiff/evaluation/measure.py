@@ -66,17 +66,17 @@ def evaluate(
     """Rows {class, measure, value, spread, count} of the samples or, without samples, of the real test images."""
     if ALL in data.classes:
         raise UserError(f"a class is called {ALL!r}, which is the name of the rows over all classes; rename the class")
-    measured = counts(settings, data)
+    sizes = counts(settings, data)
     test = _Set(data, data_features, _of_classes(data, data.rows_by_label("test")))
     chosen = test
     if samples is not None:
         if samples_features is None:
             raise ValueError("samples come with their features")
-        chosen = _Set(samples, samples_features, _sample_rows(data, samples, measured))
+        chosen = _Set(samples, samples_features, _sample_rows(data, samples, sizes))
     return [
-        *_distances(settings, data, data_features, chosen, measured),
+        *_distances(settings, data, data_features, chosen, sizes),
         *_classes(settings, data, data_features, chosen),
-        *_copies(settings, data, test, chosen, measured),
+        *_copies(settings, data, test, chosen, sizes),
         *_cost(chosen),
     ]
 
@@ -145,7 +145,7 @@ def evaluate_to(
     artifacts.write_json(out, payload, artifacts.manifest("evaluation", settings, inputs))
 
 
-def _sample_rows(data: ImageArchive, samples: ImageArchive, measured: Counts) -> dict[int, np.ndarray]:
+def _sample_rows(data: ImageArchive, samples: ImageArchive, sizes: Counts) -> dict[int, np.ndarray]:
     """Rows of the samples by label, checked: same image size, known classes, enough images."""
     if samples.images.shape[1:] != data.images.shape[1:]:
         raise UserError(
@@ -163,10 +163,10 @@ def _sample_rows(data: ImageArchive, samples: ImageArchive, measured: Counts) ->
         given = sorted(set(samples.index["class"].astype(str)))
         raise UserError(f"samples are of the classes {given}; all of {data.classes}, one of them, or none is needed")
     for label, of_label in rows.items():
-        count = _drawn(label, measured)
+        count = _drawn(label, sizes)
         if len(of_label) < count:
             what = f"class {names[label]} has" if label >= 0 else "there are"
-            setting = "images" if count == measured.one else "images_all"
+            setting = "images" if count == sizes.one else "images_all"
             raise UserError(
                 f"{what} {len(of_label)} samples, but {count} are compared: raise the sampling's images to {count} "
                 f"or lower evaluation.{setting} to {len(of_label)}"
@@ -180,15 +180,15 @@ def _of_classes(data: ImageArchive, rows: Mapping[int, np.ndarray]) -> dict[int,
 
 
 def _distances(
-    settings: Evaluation, data: ImageArchive, data_features: Features, chosen: _Set, measured: Counts
+    settings: Evaluation, data: ImageArchive, data_features: Features, chosen: _Set, sizes: Counts
 ) -> Iterator[Row]:
     reference = {
-        label: draws(rows, measured.one, settings.repeats, _generator(settings, "real", label))
+        label: draws(rows, sizes.one, settings.repeats, _generator(settings, "real", label))
         for label, rows in training_rows(settings, data.index).items()
     }
-    generated = _generated(settings, chosen, measured)
+    generated = _generated(settings, chosen, sizes)
     for label, name in _measured(data, chosen):
-        count = measured.of(label)
+        count = sizes.of(label)
         real_rows = _side(reference, label, count)
         generated_rows = _side(generated, label if chosen.labelled else -1, count)
         pairs = ((data_features.at(x), chosen.features.at(y)) for x, y in zip(real_rows, generated_rows, strict=True))
@@ -204,14 +204,14 @@ def _measured(data: ImageArchive, chosen: _Set) -> list[tuple[int | None, str]]:
     return [*names.items(), (None, ALL)]
 
 
-def _drawn(label: int, measured: Counts) -> int:
+def _drawn(label: int, sizes: Counts) -> int:
     """How many rows of a label are drawn; those without a class meet one class and all."""
-    return max(measured) if label < 0 else measured.one
+    return max(sizes) if label < 0 else sizes.one
 
 
-def _generated(settings: Evaluation, chosen: _Set, measured: Counts) -> dict[int, list[np.ndarray]]:
+def _generated(settings: Evaluation, chosen: _Set, sizes: Counts) -> dict[int, list[np.ndarray]]:
     return {
-        label: draws(rows, _drawn(label, measured), settings.repeats, _generator(settings, "generated", label))
+        label: draws(rows, _drawn(label, sizes), settings.repeats, _generator(settings, "generated", label))
         for label, rows in chosen.rows.items()
     }
 
@@ -264,14 +264,14 @@ def _classes(settings: Evaluation, data: ImageArchive, data_features: Features, 
         yield _row(ALL, "class_accuracy", right.mean(), len(right))
 
 
-def _copies(settings: Evaluation, data: ImageArchive, test: _Set, chosen: _Set, measured: Counts) -> Iterator[Row]:
+def _copies(settings: Evaluation, data: ImageArchive, test: _Set, chosen: _Set, sizes: Counts) -> Iterator[Row]:
     training = data.images[(data.index["split"] == "train").to_numpy()]
-    test_draws = _generated(settings, test, measured)
-    chosen_draws = _generated(settings, chosen, measured)
+    test_draws = _generated(settings, test, sizes)
+    chosen_draws = _generated(settings, chosen, sizes)
     test_distances = _nearest(settings, test, test_draws, training)
     distances = test_distances if chosen is test else _nearest(settings, chosen, chosen_draws, training)
     for label, name in _measured(data, chosen) if chosen.labelled else [(None, ALL)]:
-        count = measured.of(label)
+        count = sizes.of(label)
         rows = _side(chosen_draws, label if chosen.labelled else -1, count)[0]
         found = copying(distances[rows], test_distances[_side(test_draws, label, count)[0]])
         yield _row(name, "nearest_training", found.median, count)
