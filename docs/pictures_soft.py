@@ -126,7 +126,7 @@ def draw(table: pd.DataFrame) -> None:
 
 def draw_samples() -> None:
     """Test images of each class evenly spaced, and the first samples of each class by two samplers."""
-    figure, axes = plt.subplots(len(SAMPLES), figsize=(9, 4.4), layout="constrained")
+    figure, axes = plt.subplots(len(SAMPLES), figsize=(9, 3.9), layout="constrained")
     for axis, (name, (count, drawn)) in zip(axes, SAMPLES.items(), strict=True):
         data = archive.read(MANY / f"data/{name}/dataset.zip", "dataset")
         labels = range(len(data.classes))
