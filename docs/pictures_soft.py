@@ -15,6 +15,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import yaml
+from snakemake.utils import update_config
 
 from featdiff import params
 from featdiff.data import archive
@@ -52,15 +53,8 @@ def settings_of(*presets: str) -> Params:
     """The settings of a run with overlays."""
     values = yaml.safe_load(Path("params.yaml").read_text())
     for preset in presets:
-        values = _laid_over(values, yaml.safe_load(Path(f"workflow/presets/{preset}.yaml").read_text()))
+        update_config(values, yaml.safe_load(Path(f"workflow/presets/{preset}.yaml").read_text()))
     return params.parse(Params, values, f"params.yaml with the presets {', '.join(presets)}")
-
-
-def _laid_over(values: object, overlay: object) -> object:
-    """Tables are laid over each other, as Snakemake does with files of settings; anything else is replaced."""
-    if not (isinstance(values, dict) and isinstance(overlay, dict)):
-        return overlay
-    return values | {key: _laid_over(values.get(key), value) for key, value in overlay.items()}
 
 
 def measured(*presets: str, results: Path = RESULTS, measures: tuple[str, ...] = tuple(MEASURES)) -> list[dict]:
@@ -72,12 +66,9 @@ def measured(*presets: str, results: Path = RESULTS, measures: tuple[str, ...] =
         if not isinstance(sampler, SoftSampler):
             continue
         corruption = str(model.corruption).removeprefix(f"{model.dataset}-")
-        steps = sampler.steps
         told = {"none": "nothing"}.get(row.guidance.kind, row.guidance.kind)
         known = {"corruption": corruption, "told": told, "sampler": sampler.kind, "spacing": sampler.spacing}
-        rows += _measures(
-            results, measures, name, {"data": model.dataset, "samples": name, **known, "evaluations": steps}
-        )
+        rows += _measures(results, measures, name, {"data": model.dataset, "samples": name, **known})
     for dataset in sorted({settings.models[row.model].dataset for row in soft.values()}):
         rows += _measures(results, measures, f"real-{dataset}", {"data": dataset, "samples": REAL})
     return rows
@@ -88,6 +79,8 @@ def _measures(results: Path, measures: tuple[str, ...], name: str, known: dict) 
     if not path.exists():
         return []
     found = pd.DataFrame(json.loads(path.read_text())["rows"])
+    if (cost := found["measure"] == "network_evaluations").any():
+        known |= {"evaluations": round(found.loc[cost, "value"].item())}
     means = class_means(found).reset_index().assign(**{"class": CLASSES})
     kept = pd.concat([found[found["class"] == ALL], means]).query("measure in @measures")
     return [
