@@ -31,8 +31,8 @@ from typing import Any
 
 import yaml
 
-from featdiff import params
 from featdiff.errors import UserError
+from featdiff.settings.project import Params, load
 from featdiff.versions import dvcfile, graph, standing
 from featdiff.versions.lock import flatten
 
@@ -89,7 +89,7 @@ def changes(root: Path) -> list[Change]:
 
 
 def _settings() -> Iterator[Change]:
-    resolved = params.load().model_dump(mode="json", exclude_none=False)
+    resolved = load().model_dump(mode="json", exclude_none=False)
     for leaf, value in flatten(resolved, ""):
         yield Change("setting", leaf, lambda leaf=leaf, value=value: _set(leaf, value), GENERATED)
 
@@ -97,7 +97,7 @@ def _settings() -> Iterator[Change]:
 def _set(leaf: str, value: Any) -> bool:
     """Give a leaf of params.yaml another value that is valid; whether there is one."""
     written = yaml.safe_load(Path("params.yaml").read_text(encoding="utf-8"))
-    before = params.load()
+    before = load()
     for candidate in _candidates(leaf, value, before):
         for values in _with(written, leaf.split("."), candidate):
             if _is_valid(values, before):
@@ -106,7 +106,7 @@ def _set(leaf: str, value: Any) -> bool:
     return False
 
 
-def _candidates(leaf: str, value: Any, before: params.Params) -> Iterator[Any]:
+def _candidates(leaf: str, value: Any, before: Params) -> Iterator[Any]:
     """Other values of the same type; which of them are valid, the settings themselves say."""
     if isinstance(value, bool):
         yield not value
@@ -115,7 +115,7 @@ def _candidates(leaf: str, value: Any, before: params.Params) -> Iterator[Any]:
     elif isinstance(value, float):
         yield from (value * 1.1, value * 0.9, value + 0.1)
     elif isinstance(value, str):
-        yield from (value + OTHER, *_words(params.Params.model_json_schema()))
+        yield from (value + OTHER, *_words(Params.model_json_schema()))
         yield from (row for table in before.model_dump().values() if isinstance(table, dict) for row in table)
         yield ["middle"]  # a network's block
     elif isinstance(value, list):
@@ -152,7 +152,7 @@ def _with(values: Any, keys: list[str], value: Any) -> Iterator[dict[str, Any]]:
         yield {**values, key: value}
 
 
-def _is_valid(values: dict[str, Any], before: params.Params) -> bool:
+def _is_valid(values: dict[str, Any], before: Params) -> bool:
     from workflow.common import Project
 
     try:
@@ -181,7 +181,7 @@ def _comment(path: Path) -> bool:
 
 def _raw() -> Iterator[Change]:
     """Each raw file is altered; one is added, one renamed, one removed."""
-    for name, row in params.load().datasets.items():
+    for name, row in load().datasets.items():
         folder = Path(getattr(row.source, "path", ""))
         files = sorted(p for p in folder.rglob("*") if p.is_file()) if folder.name else []
         for path in files:
@@ -282,7 +282,7 @@ def need_settled(root: Path) -> None:
     before = ask(root, NOTHING)
     if before.snakemake or before.dvc:
         raise SystemExit(f"{root}: not settled: Snakemake {sorted(before.snakemake)}, DVC {sorted(before.dvc)}")
-    for row in params.load(root / "params.yaml").datasets.values():
+    for row in load(root / "params.yaml").datasets.values():
         folder = root / str(getattr(row.source, "path", ""))
         if folder != root and folder.is_dir() and not folder.with_name(folder.name + OTHER).exists():
             shutil.copytree(folder, folder.with_name(folder.name + OTHER))

@@ -14,10 +14,12 @@ from statistics import median
 import torch
 from accelerate import Accelerator
 
-from featdiff.params import BlurCorruption, IdentityCorruption, MaskCorruption, Network, Rise, Training, TrainSpec
-from featdiff.training import checkpoint
-from featdiff.training.checkpoint import DataDescription
-from featdiff.training.devices import keep_freed_memory
+from featdiff.devices.devices import keep_freed_memory
+from featdiff.models import checkpoint
+from featdiff.models.checkpoint import DataDescription
+from featdiff.settings.corruption import BlurCorruption, IdentityCorruption, MaskCorruption, Rise
+from featdiff.settings.network import Network
+from featdiff.settings.training import Training, TrainSpec
 from featdiff.training.loop import Objective
 
 

@@ -33,7 +33,8 @@ from featdiff.evaluation import measure, selection
 from featdiff.evaluation.embedding import Features
 from featdiff.evaluation.frechet import moments
 from featdiff.features.centroids import CentroidTable
-from featdiff.params import Evaluation, Network
+from featdiff.settings.evaluation import Evaluation
+from featdiff.settings.network import Network
 
 SETTINGS = {"seed": 0, "channels": 1, "size": 16, "images": 1024, "batch": 16, "precision": "fp32", "levels": 24}
 EVALUATION = Evaluation(images=8, kid_subsets=2, kid_subset_size=8, neighbours=3, classifier_images=16)

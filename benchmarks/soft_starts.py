@@ -17,15 +17,15 @@ from torch import Tensor
 
 from featdiff import seeds
 from featdiff.data import archive
+from featdiff.devices.devices import keep_freed_memory, to_images, to_pixels
 from featdiff.diffusion import level_selection
 from featdiff.diffusion.soft_samplers import momentum
 from featdiff.evaluation.extractors import extractor
 from featdiff.evaluation.frechet import frechet_distance
 from featdiff.evaluation.kernel import polynomial_mmd
-from featdiff.params import Lite0
+from featdiff.models import checkpoint
 from featdiff.sampling import corrupted
-from featdiff.training import checkpoint
-from featdiff.training.devices import keep_freed_memory, to_images, to_pixels
+from featdiff.settings.evaluation import Lite0
 
 BATCH = 64
 

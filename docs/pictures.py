@@ -21,7 +21,6 @@ import pandas as pd
 import yaml
 from PIL import Image
 
-from featdiff import params
 from featdiff.data import archive
 from featdiff.evaluation.class_means import class_means
 from featdiff.evaluation.repeats import CLASSES
@@ -30,6 +29,9 @@ from featdiff.reporting import evaluations as cost
 from featdiff.reporting import frontier, repeats
 from featdiff.reporting.between import sheet
 from featdiff.reporting.grids import spread_out
+from featdiff.settings.base import parse
+from featdiff.settings.project import Params, load
+from featdiff.settings.sampling import Sampling
 
 RESULTS, HERE = Path("results"), Path(__file__).parent
 COLUMNS, ROWS = 9, 2
@@ -45,7 +47,7 @@ def mosaic(images: np.ndarray) -> np.ndarray:
     return chosen.reshape(ROWS, COLUMNS, side, side).swapaxes(1, 2).reshape(ROWS * side, COLUMNS * side)
 
 
-def samples(settings: params.Params) -> None:
+def samples(settings: Params) -> None:
     """Real test patches and guided samples side by side."""
     guided = settings.report.guided
     dataset = settings.models[settings.samplings[guided].model].dataset
@@ -65,7 +67,7 @@ def samples(settings: params.Params) -> None:
     figure.savefig(HERE / "samples.png", dpi=160, metadata={"Software": None})
 
 
-def training_time(settings: params.Params) -> None:
+def training_time(settings: Params) -> None:
     """Accuracy, distance and recall of each class against the images seen in training, bars over trainings; dashes are real."""
     guided = settings.samplings[settings.report.guided].model
     overlay = _overlay("partners")
@@ -94,7 +96,7 @@ def training_time(settings: params.Params) -> None:
     figure.savefig(HERE / "training-time.png", dpi=160, metadata={"Software": None})
 
 
-def guidance(settings: params.Params) -> None:
+def guidance(settings: Params) -> None:
     """Class accuracy against recall and Vendi score, a curve for each kind of guidance; their numbers as a table."""
     rows = settings.samplings | {name: _sampling(row) for name, row in _overlay("guidance")["samplings"].items()}
     rows = {name: row for name, row in rows.items() if _evaluation(name).exists()}
@@ -149,7 +151,7 @@ def guidance(settings: params.Params) -> None:
     figure.savefig(HERE / "guidance.png", dpi=160, metadata={"Software": None})
 
 
-def between(settings: params.Params) -> None:
+def between(settings: Params) -> None:
     """For each line a strip, and beside it distance and probability along it: means over trainings, bars their deviations."""
     measured = sorted(path.parent for path in RESULTS.glob("between/*/measures.json"))
     lines: dict[str, list[pd.DataFrame]] = {}
@@ -196,7 +198,7 @@ def between(settings: params.Params) -> None:
     figure.savefig(HERE / "between.png", dpi=130, metadata={"Software": None})
 
 
-def evaluations(settings: params.Params) -> None:
+def evaluations(settings: Params) -> None:
     """Distance, recall and accuracy against network evaluations, a line a sampler, of one training; dotted are real test images."""
     rows = settings.samplings | {name: _sampling(row) for name, row in _overlay("evaluations")["samplings"].items()}
     rows = {name: row for name, row in rows.items() if _evaluation(name).exists()}
@@ -229,7 +231,7 @@ def evaluations(settings: params.Params) -> None:
     figure.savefig(HERE / "evaluations.png", dpi=130, metadata={"Software": None})
 
 
-def ufoai(settings: params.Params) -> None:
+def ufoai(settings: Params) -> None:
     """Real test patches and guided samples of each known class, one row a class; means over classes (and trainings) as a table."""
     real = archive.read(RESULTS / "data/ufoai/dataset.zip", "dataset").select(split="test")
     drawn = archive.read(RESULTS / "samples/ufoai/samples.zip", "samples")
@@ -303,8 +305,8 @@ def _overlay(name: str) -> dict:
     return yaml.safe_load(Path(f"workflow/presets/{name}.yaml").read_text())
 
 
-def _sampling(row: dict) -> params.Sampling:
-    return params.parse(params.Sampling, row, "workflow/presets/guidance.yaml")
+def _sampling(row: dict) -> Sampling:
+    return parse(Sampling, row, "workflow/presets/guidance.yaml")
 
 
 def _evaluation(name: str) -> Path:
@@ -332,6 +334,6 @@ if __name__ == "__main__":
     for name in names or PICTURES:
         draw, needed = PICTURES[name]
         if any(RESULTS.glob(needed)):
-            draw(params.load())
+            draw(load())
         elif names:
             sys.exit(f"{name}: {RESULTS / needed} is not there; the command that makes it stands in docs")

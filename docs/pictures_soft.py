@@ -17,13 +17,14 @@ import pandas as pd
 import yaml
 from snakemake.utils import update_config
 
-from featdiff import params
 from featdiff.data import archive
 from featdiff.evaluation.class_means import class_means
 from featdiff.evaluation.measure import ALL
 from featdiff.evaluation.repeats import CLASSES
-from featdiff.params import Params, SoftSampler
 from featdiff.reporting.grids import spread_out
+from featdiff.settings.base import parse
+from featdiff.settings.project import Params
+from featdiff.settings.sampling import SoftSampler
 
 HERE = Path(__file__).parent
 RESULTS, TABLE = Path("results"), HERE / "tables/soft.csv"
@@ -54,7 +55,7 @@ def settings_of(*presets: str) -> Params:
     values = yaml.safe_load(Path("params.yaml").read_text())
     for preset in presets:
         update_config(values, yaml.safe_load(Path(f"workflow/presets/{preset}.yaml").read_text()))
-    return params.parse(Params, values, f"params.yaml with the presets {', '.join(presets)}")
+    return parse(Params, values, f"params.yaml with the presets {', '.join(presets)}")
 
 
 def measured(*presets: str, results: Path = RESULTS, measures: tuple[str, ...] = tuple(MEASURES)) -> list[dict]:

@@ -8,11 +8,21 @@ from typing import Annotated, TypeVar
 
 import typer
 
-from featdiff import params
 from featdiff.errors import UserError
 from featdiff.locks import only_writer
+from featdiff.settings.base import Settings, parse
+from featdiff.settings.centroids import Centroids, Denoising, Distances
+from featdiff.settings.corruption import LevelsSpec
+from featdiff.settings.data import Dataset
+from featdiff.settings.evaluation import Evaluation
+from featdiff.settings.mixture import Bridge as BridgeSettings
+from featdiff.settings.mixture import MixtureStudy
+from featdiff.settings.project import Params, load
+from featdiff.settings.project import schema as schema_text
+from featdiff.settings.sampling import BetweenSpec, Sampling
+from featdiff.settings.training import TrainSpec
 
-S = TypeVar("S", bound=params.Settings)
+S = TypeVar("S", bound=Settings)
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False, help=__doc__)
 
@@ -45,7 +55,7 @@ Bridge = Annotated[Path | None, typer.Option("--bridge", help="The folder that '
 
 def _settings(kind: type[S], text: str) -> S:
     try:
-        return params.parse(kind, json.loads(text), "--settings")
+        return parse(kind, json.loads(text), "--settings")
     except json.JSONDecodeError as error:
         raise UserError(f"--settings is not valid JSON: {error}") from None
 
@@ -70,7 +80,7 @@ def prepare(settings: SettingsText, out: Out) -> None:
     """Cut or resize a source of images into one archive with labels, splits and a manifest."""
     from featdiff.data.prepare import prepare as run
 
-    typer.echo(run(_settings(params.Dataset, settings), out))
+    typer.echo(run(_settings(Dataset, settings), out))
 
 
 @app.command()
@@ -83,7 +93,7 @@ def train(
     nodes: Annotated[int, typer.Option(min=1, help="Machines of this Slurm job to spread them over.")] = 1,
 ) -> None:
     """Train a network by denoising alone; killed and started again, it goes on where it was."""
-    from featdiff.training.devices import keep_freed_memory
+    from featdiff.devices.devices import keep_freed_memory
     from featdiff.training.launch import end_with_launcher, launch
 
     if processes > 1 or nodes > 1:
@@ -94,7 +104,7 @@ def train(
 
     end_with_launcher()
     keep_freed_memory()
-    run(_settings(params.TrainSpec, settings), data, out, state=state)
+    run(_settings(TrainSpec, settings), data, out, state=state)
 
 
 @app.command()
@@ -110,7 +120,7 @@ def centroids(
     """Average the features of each class on a grid of noise levels."""
     from featdiff.features.centroids import extract
 
-    extract(_settings(params.Centroids, settings), data, model, out, new_classes=new_classes)
+    extract(_settings(Centroids, settings), data, model, out, new_classes=new_classes)
 
 
 @app.command()
@@ -125,7 +135,7 @@ def denoise(
     """Measure PSNR against noise level, and the scatter of the features, on test images."""
     from featdiff.features.denoising import measure
 
-    measure(_settings(params.Denoising, settings), data, model, centroids, out, name=name)
+    measure(_settings(Denoising, settings), data, model, centroids, out, name=name)
 
 
 @app.command()
@@ -140,7 +150,7 @@ def distances(
     """Measure distances between the densities of classes, to compare with those of their centroids."""
     from featdiff.features.density_distance import measure
 
-    measure(_settings(params.Distances, settings), data, model, centroids, out, name=name)
+    measure(_settings(Distances, settings), data, model, centroids, out, name=name)
 
 
 @app.command()
@@ -148,7 +158,7 @@ def levels(settings: SettingsText, data: Data, out: Out) -> None:
     """Choose the levels of a corruption for a data set, and fit where sampling starts."""
     from featdiff.sampling.corrupted import extract
 
-    extract(_settings(params.LevelsSpec, settings), data, out)
+    extract(_settings(LevelsSpec, settings), data, out)
 
 
 @app.command()
@@ -163,11 +173,11 @@ def sample(
     levels: Annotated[Path | None, typer.Option(help="A model with a corruption: the levels of its data set.")] = None,
 ) -> None:
     """Draw one shard of a sampling."""
-    from featdiff.sampling.guided import Source
+    from featdiff.models.guided import Source
     from featdiff.sampling.shards import sample_shard
 
     weaker = Source(weak, weak_centroids) if weak else None
-    sample_shard(_settings(params.Sampling, settings), model, centroids, shard, out, weak=weaker, chosen=levels)
+    sample_shard(_settings(Sampling, settings), model, centroids, shard, out, weak=weaker, chosen=levels)
 
 
 @app.command()
@@ -181,10 +191,10 @@ def gather(shards: Annotated[list[Path], typer.Argument(help="All shards of one 
 @app.command()
 def between(settings: SettingsText, model: Model, out: Out, centroids: Table = None) -> None:
     """Draw images along the line between two classes' centroids."""
+    from featdiff.models.guided import Source
     from featdiff.sampling.between import write
-    from featdiff.sampling.guided import Source
 
-    write(_settings(params.BetweenSpec, settings), Source(model, centroids), out)
+    write(_settings(BetweenSpec, settings), Source(model, centroids), out)
 
 
 @app.command()
@@ -196,20 +206,20 @@ def between_measures(
     out: Out,
 ) -> None:
     """Measure images between two classes: their distance to each, and what a judge takes them for."""
+    from featdiff.devices.devices import pick_device
     from featdiff.evaluation.between import measure_to
-    from featdiff.training.devices import pick_device
 
-    measure_to(_settings(params.Evaluation, settings), images, data, data_features, out, device=pick_device().type)
+    measure_to(_settings(Evaluation, settings), images, data, data_features, out, device=pick_device().type)
 
 
 @app.command()
 def embed(settings: SettingsText, images: Annotated[Path, typer.Option(help="An image archive.")], out: Out) -> None:
     """Compute an extractor's features of the images of an archive, once, and keep them."""
     from featdiff import artifacts
+    from featdiff.devices.devices import pick_device
     from featdiff.evaluation.embedding import embed as run
-    from featdiff.training.devices import pick_device
 
-    run(_settings(params.Evaluation, settings), images, artifacts.kind_of(images), out, device=pick_device().type)
+    run(_settings(Evaluation, settings), images, artifacts.kind_of(images), out, device=pick_device().type)
 
 
 @app.command()
@@ -225,7 +235,7 @@ def evaluate(
     """Measure the quality, diversity and class accuracy of samples against real images."""
     from featdiff.evaluation.measure import evaluate_to
 
-    evaluate_to(_settings(params.Evaluation, settings), name, data, data_features, samples, samples_features, out)
+    evaluate_to(_settings(Evaluation, settings), name, data, data_features, samples, samples_features, out)
 
 
 @app.command()
@@ -264,7 +274,7 @@ def sweep(
     """Put models that differ in one setting each side by side: one table. --settings are all settings."""
     from featdiff.evaluation.sweep import write
 
-    write(_settings(params.Params, settings), evaluations, _by_model("--denoising", denoising), out)
+    write(_settings(Params, settings), evaluations, _by_model("--denoising", denoising), out)
 
 
 @app.command()
@@ -278,7 +288,7 @@ def repeats(
     """Put trainings with several seeds together: means and standard deviations in one table. --settings are all settings."""
     from featdiff.evaluation.repeats import write
 
-    values = _settings(params.Params, settings)
+    values = _settings(Params, settings)
     write(values, evaluations, _by_model("--denoising", denoising), _by_model("--distances", distances), out)
 
 
@@ -324,7 +334,7 @@ def report(
         sections.append(Section("mixture", guidance_study.TITLE, body))
     for folder in between or []:
         sections.append(classes_between.section(folder / "images.zip", folder / "measures.json"))
-    values = _settings(params.Params, settings)
+    values = _settings(Params, settings)
     if repeats_table is not None:
         sections.append(over_trainings.section(values, repeats_table, quality))
     names = (values.report.guided, values.report.baseline)
@@ -356,7 +366,7 @@ def mixture(
     """Study what guidance does on exact Gaussian mixtures."""
     from featdiff.mixture.study import run_study
 
-    run_study(_settings(params.MixtureStudy, settings), out, threads=threads)
+    run_study(_settings(MixtureStudy, settings), out, threads=threads)
 
 
 @app.command()
@@ -369,7 +379,7 @@ def mixture_bridge(
     """Train a network on an exact mixture of images and compare it with the truth."""
     from featdiff.mixture.bridge import run_bridge
 
-    run_bridge(_settings(params.Bridge, settings), out, state=state, threads=threads)
+    run_bridge(_settings(BridgeSettings, settings), out, state=state, threads=threads)
 
 
 @app.command()
@@ -388,13 +398,13 @@ def mixture_page(
 @app.command()
 def schema() -> None:
     """Print the JSON schema of params.yaml."""
-    typer.echo(params.schema(), nl=False)
+    typer.echo(schema_text(), nl=False)
 
 
 @app.command()
 def check(file: Annotated[Path, typer.Argument(help="A settings file.")] = Path("params.yaml")) -> None:
     """Check a settings file and name what is wrong with it."""
-    params.load(file)
+    load(file)
     typer.echo(f"{file}: all settings are valid")
 
 

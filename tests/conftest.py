@@ -10,7 +10,8 @@ import torch
 
 from featdiff import artifacts
 from featdiff.data import archive
-from featdiff.params import Network, Training, TrainSpec
+from featdiff.settings.network import Network
+from featdiff.settings.training import Training, TrainSpec
 
 torch.set_num_threads(1)
 

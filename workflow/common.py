@@ -12,7 +12,10 @@ from typing import Any, Literal
 
 from featdiff.errors import UserError
 from featdiff.mixture import BRIDGE_TABLES, TABLES
-from featdiff.params import AssetSource, Centroids, PackagedSource, Params, ZipSource, parse
+from featdiff.settings.base import parse
+from featdiff.settings.centroids import Centroids
+from featdiff.settings.data import AssetSource, PackagedSource, ZipSource
+from featdiff.settings.project import Params
 
 REAL = "real-"  # the real test images of data set D are evaluated under the name real-D: the floor
 

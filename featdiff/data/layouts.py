@@ -20,7 +20,7 @@ import numpy as np
 from PIL import Image
 
 from featdiff.data.sources import BadImage
-from featdiff.params import CropLayout, PatchLayout
+from featdiff.settings.data import CropLayout, PatchLayout
 
 GAP = 5  # scaled pixels i and j >= i + 6 have disjoint Lanczos windows: 5 pixels between train and test
 SPREADS = (

@@ -27,7 +27,7 @@ from featdiff.data.decode import decode
 from featdiff.data.layouts import Positions
 from featdiff.data.sources import BadImage, Listing, SourceFile, open_source
 from featdiff.errors import UserError
-from featdiff.params import AssetSource, ClassPart, CropLayout, Dataset, FolderSource, PackagedSource, ZipSource
+from featdiff.settings.data import AssetSource, ClassPart, CropLayout, Dataset, FolderSource, PackagedSource, ZipSource
 
 SKIPPED = "skipped.csv"
 MAX_BYTES = 2**33  # of all images of a data set in memory

@@ -21,7 +21,7 @@ from pathlib import Path
 
 from featdiff.artifacts import sha256_file
 from featdiff.errors import UserError
-from featdiff.params import PHOTOGRAPHS, FolderSource, PackagedSource, ZipSource
+from featdiff.settings.data import PHOTOGRAPHS, FolderSource, PackagedSource, ZipSource
 
 PACKAGED = {"skimage-textures": ("skimage.data", PHOTOGRAPHS)}
 JUNK = frozenset({"__MACOSX", "Thumbs.db", "desktop.ini"})

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from featdiff.errors import UserError
-from featdiff.params import CorruptionRow, Rise
+from featdiff.settings.corruption import CorruptionRow, Rise
 
 
 class Corruption(Protocol):

@@ -7,7 +7,7 @@ from torch import Tensor
 
 from featdiff.diffusion.corruptions import Process
 from featdiff.errors import UserError
-from featdiff.params import LogNormalNoise, SquaredUniformNoise
+from featdiff.settings.training import LogNormalNoise, SquaredUniformNoise
 
 CLEAN = 1e-3
 """The level that stands for a clean image: a quarter of a gray level, so that log sigma stays finite."""

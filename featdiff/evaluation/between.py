@@ -19,7 +19,8 @@ from featdiff.evaluation.extractors import distance_name, extractor
 from featdiff.evaluation.frechet import frechet_distance
 from featdiff.evaluation.measure import protocol, trained_judge
 from featdiff.evaluation.selection import common_count, draws, labels_of, training_rows
-from featdiff.params import BetweenSpec, Evaluation
+from featdiff.settings.evaluation import Evaluation
+from featdiff.settings.sampling import BetweenSpec
 
 
 def measure_to(

@@ -17,7 +17,7 @@ from featdiff.data import archive
 from featdiff.errors import UserError
 from featdiff.evaluation.extractors import extractor
 from featdiff.evaluation.selection import embedded_rows
-from featdiff.params import Evaluation
+from featdiff.settings.evaluation import Evaluation
 
 
 @dataclass(frozen=True)

@@ -22,7 +22,7 @@ from torch import Tensor, nn
 
 from featdiff.artifacts import sha256_file
 from featdiff.errors import UserError
-from featdiff.params import Inception, Lite0
+from featdiff.settings.evaluation import Inception, Lite0
 
 LITE0_SHA256 = "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db"
 INCEPTION_FILE = "inception-2015-12-05.pt"

@@ -37,7 +37,7 @@ from featdiff.evaluation.kernel import kid
 from featdiff.evaluation.manifold import manifold
 from featdiff.evaluation.memorisation import QUANTILE, copying, nearest_training
 from featdiff.evaluation.selection import Counts, balanced, counts, draws, labels_of, training_rows
-from featdiff.params import Evaluation
+from featdiff.settings.evaluation import Evaluation
 
 ALL = "all"
 Row = dict[str, Any]

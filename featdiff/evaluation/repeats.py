@@ -15,7 +15,8 @@ from featdiff.errors import UserError
 from featdiff.evaluation.class_means import class_means
 from featdiff.evaluation.measure import check_same_protocol
 from featdiff.features.isometry import compare
-from featdiff.params import Params, Repeats, copied
+from featdiff.settings.project import Params, copied
+from featdiff.settings.report import Repeats
 
 CLASSES = "mean of classes"
 KEYS = ["part", "name", "measure", "class", "block", "sigma"]

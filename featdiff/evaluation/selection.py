@@ -14,7 +14,7 @@ import pandas as pd
 from featdiff import seeds
 from featdiff.data.archive import ImageArchive, rows_by_label
 from featdiff.errors import UserError
-from featdiff.params import Evaluation
+from featdiff.settings.evaluation import Evaluation
 
 
 def labels_of(data: ImageArchive) -> dict[int, str]:

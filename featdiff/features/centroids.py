@@ -10,12 +10,12 @@ from torch import Tensor
 
 from featdiff import artifacts, seeds
 from featdiff.data import archive
+from featdiff.devices.devices import pick_device, to_images
 from featdiff.diffusion import levels
 from featdiff.errors import UserError
+from featdiff.models import checkpoint
 from featdiff.networks.denoiser import NetworkDenoiser
-from featdiff.params import Centroids
-from featdiff.training import checkpoint
-from featdiff.training.devices import pick_device, to_images
+from featdiff.settings.centroids import Centroids
 
 
 @dataclass(frozen=True)

@@ -13,13 +13,13 @@ from torch import Tensor
 
 from featdiff import artifacts
 from featdiff.data import archive
+from featdiff.devices.devices import pick_device, to_images
 from featdiff.features import centroids, concentration
 from featdiff.features.centroids import CentroidTable
 from featdiff.features.concentration import BATCH, Images, noised
+from featdiff.models import checkpoint
 from featdiff.networks.denoiser import NetworkDenoiser
-from featdiff.params import Denoising
-from featdiff.training import checkpoint
-from featdiff.training.devices import pick_device, to_images
+from featdiff.settings.centroids import Denoising
 
 Teller = Callable[[Tensor, Tensor], Tensor]
 """From noise levels (B,) and labels (B,) to the condition a network understands."""

@@ -20,11 +20,11 @@ from torch import Tensor
 
 from featdiff import artifacts, seeds
 from featdiff.data import archive
+from featdiff.devices.devices import pick_device, to_images
 from featdiff.diffusion.denoiser import Denoiser
 from featdiff.features import centroids
-from featdiff.params import Distances
-from featdiff.training import checkpoint
-from featdiff.training.devices import pick_device, to_images
+from featdiff.models import checkpoint
+from featdiff.settings.centroids import Distances
 
 
 class Directed(NamedTuple):

@@ -22,6 +22,7 @@ from torch import Tensor
 
 from featdiff import artifacts, seeds
 from featdiff.data import archive
+from featdiff.devices.devices import keep_freed_memory, to_pixels
 from featdiff.diffusion import guidance
 from featdiff.diffusion.denoiser import Denoiser
 from featdiff.features import centroids
@@ -30,11 +31,13 @@ from featdiff.mixture.denoiser import MixtureDenoiser
 from featdiff.mixture.entropy import mean
 from featdiff.mixture.gaussian import GaussianMixture
 from featdiff.mixture.paths import one_thread_an_operation
-from featdiff.params import Bridge, Centroids, Discrete, FeatureGuidance, NoGuidance, Sampling, TrainSpec
+from featdiff.models import checkpoint
+from featdiff.models.checkpoint import Checkpoint
 from featdiff.sampling.shards import Draw, draw_batch
-from featdiff.training import checkpoint
-from featdiff.training.checkpoint import Checkpoint
-from featdiff.training.devices import keep_freed_memory, to_pixels
+from featdiff.settings.centroids import Centroids
+from featdiff.settings.mixture import Bridge
+from featdiff.settings.sampling import Discrete, FeatureGuidance, NoGuidance, Sampling
+from featdiff.settings.training import TrainSpec
 from featdiff.training.loop import train
 
 GRAY = 1 / 255  # between two gray levels; rounding to them adds noise of deviation GRAY / sqrt(12)

@@ -14,7 +14,7 @@ from featdiff.mixture.entropy import class_entropy, mean, nearest_neighbour_entr
 from featdiff.mixture.gaussian import GaussianMixture
 from featdiff.mixture.paths import Paths, guided_paths
 from featdiff.mixture.processes import OrnsteinUhlenbeck
-from featdiff.params import GuidanceCase, MixtureLaw
+from featdiff.settings.mixture import GuidanceCase, MixtureLaw
 
 SAMPLERS = {"ddim": euler_ode, "ddpm": euler_sde}
 

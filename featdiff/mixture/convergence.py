@@ -28,7 +28,7 @@ from featdiff.mixture.entropy import Estimate
 from featdiff.mixture.gaussian import GaussianMixture
 from featdiff.mixture.paths import GRAIN, fill_cache, in_blocks
 from featdiff.mixture.processes import OrnsteinUhlenbeck, Process, VarianceExploding
-from featdiff.params import Convergence
+from featdiff.settings.mixture import Convergence
 
 FINE = 8  # the reference of the path error has this many times the most steps
 FOLLOWED = 1000  # paths of the path error

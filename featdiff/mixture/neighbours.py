@@ -21,7 +21,7 @@ from featdiff.mixture.entropy import mean
 from featdiff.mixture.gaussian import GaussianMixture
 from featdiff.mixture.paths import observed
 from featdiff.mixture.uniform import UniformDenoiser
-from featdiff.params import Neighbours
+from featdiff.settings.mixture import Neighbours
 
 Row = dict[str, Any]
 

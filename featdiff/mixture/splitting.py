@@ -18,7 +18,7 @@ from featdiff.mixture.denoiser import MixtureDenoiser
 from featdiff.mixture.gaussian import GaussianMixture
 from featdiff.mixture.paths import guided_paths
 from featdiff.mixture.processes import OrnsteinUhlenbeck
-from featdiff.params import Splitting
+from featdiff.settings.mixture import Splitting
 
 VALLEY, WIDTH = 0.5, 0.5  # split: the centre has less than half the density of the humps, which are this far out
 

@@ -17,7 +17,7 @@ from featdiff.mixture.neighbours import run_neighbours
 from featdiff.mixture.paths import one_thread_an_operation
 from featdiff.mixture.processes import OrnsteinUhlenbeck
 from featdiff.mixture.splitting import run_splitting
-from featdiff.params import GuidanceCase, MixtureStudy
+from featdiff.settings.mixture import GuidanceCase, MixtureStudy
 
 SHOWN = 4000  # points of each picture
 FIELD_TIME, FIELD_SIDE = 0.5, 17  # when, and on how many points a side, the vector field is drawn

@@ -3,7 +3,8 @@
 from featdiff.diffusion import corruptions
 from featdiff.networks.denoiser import NetworkDenoiser
 from featdiff.networks.unet import FeatureUNet
-from featdiff.params import CorruptionRow, Network
+from featdiff.settings.corruption import CorruptionRow
+from featdiff.settings.network import Network
 
 
 def build(

@@ -10,11 +10,11 @@ from matplotlib.axes import Axes
 from featdiff import artifacts
 from featdiff.data import archive
 from featdiff.errors import UserError
-from featdiff.params import BetweenSpec
 from featdiff.reporting import templates
 from featdiff.reporting.drawing import LINES, Figure, Panel, panel, picture, short
 from featdiff.reporting.page import Section
 from featdiff.reporting.tables import Cell, Group, Row, Table, number
+from featdiff.settings.sampling import BetweenSpec
 
 SHOWN = 6  # images of the strip, a row each
 SIDE = 900  # CSS pixels of the strip, at most

@@ -9,9 +9,9 @@ from markupsafe import Markup
 from matplotlib.axes import Axes
 
 from featdiff.evaluation.class_means import class_means
-from featdiff.params import Sampling
 from featdiff.reporting.drawing import LINES, REAL, Figure, Panel, log_axis, panel
 from featdiff.reporting.tables import ALL, Cell, Group, Row, Table, number
+from featdiff.settings.sampling import Sampling
 
 COST = "network_evaluations"
 MEASURES = {"frechet": ("{frechet}", 1), "recall": ("Recall", 2), "class_accuracy": ("Class accuracy", 3)}

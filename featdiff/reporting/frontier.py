@@ -15,9 +15,9 @@ from markupsafe import Markup
 from matplotlib.axes import Axes
 
 from featdiff.evaluation.class_means import class_means
-from featdiff.params import Sampling
 from featdiff.reporting.drawing import LINES, REAL, Figure, Panel, panel
 from featdiff.reporting.tables import Cell, Group, Row, Table, number
+from featdiff.settings.sampling import Sampling
 
 CONFIDENCE = "class_accuracy"
 DIVERSITY = {"recall": "Recall", "vendi": "Vendi score"}

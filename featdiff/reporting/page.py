@@ -16,7 +16,6 @@ from featdiff.data.archive import ImageArchive
 from featdiff.errors import UserError
 from featdiff.evaluation.collect import read_metrics
 from featdiff.evaluation.extractors import distance_name
-from featdiff.params import Params, Sampling
 from featdiff.reporting import (
     curves,
     embedding,
@@ -32,6 +31,8 @@ from featdiff.reporting import (
     templates,
 )
 from featdiff.reporting.drawing import Figure, Panel
+from featdiff.settings.project import Params
+from featdiff.settings.sampling import Sampling
 
 TABLES = {
     "quality": ("samples", "class", "measure", "value", "spread", "count", "protocol"),

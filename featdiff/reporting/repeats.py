@@ -8,10 +8,10 @@ from featdiff import artifacts
 from featdiff.errors import UserError
 from featdiff.evaluation.extractors import distance_name
 from featdiff.evaluation.repeats import CLASSES, COLUMNS
-from featdiff.params import Params
 from featdiff.reporting import frontier, templates
 from featdiff.reporting.page import Section
 from featdiff.reporting.tables import MEASURES, Cell, Group, Row, Table, number
+from featdiff.settings.project import Params
 
 ANCHOR = "repeats"
 SHOWN = ("frechet", "precision", "recall", "vendi", "class_accuracy", "copied_share")

@@ -16,12 +16,12 @@ from tqdm import tqdm
 
 from featdiff import artifacts
 from featdiff.data import archive
+from featdiff.devices.devices import pick_device, to_pixels
 from featdiff.diffusion import guidance
 from featdiff.errors import UserError
-from featdiff.params import Between, BetweenSpec
-from featdiff.sampling.guided import Arithmetic, Model, Source
+from featdiff.models.guided import Arithmetic, Model, Source
 from featdiff.sampling.shards import Draw, draw_batch
-from featdiff.training.devices import pick_device, to_pixels
+from featdiff.settings.sampling import Between, BetweenSpec
 
 
 def write(spec: BetweenSpec, source: Source, out: Path) -> None:

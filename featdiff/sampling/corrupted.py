@@ -14,13 +14,14 @@ from torch import Tensor
 
 from featdiff import artifacts, seeds
 from featdiff.data import archive
+from featdiff.devices.devices import to_images
 from featdiff.diffusion import corruptions, level_selection, levels
 from featdiff.diffusion.corruptions import Process
 from featdiff.diffusion.denoiser import Noise
 from featdiff.errors import UserError
-from featdiff.params import LevelsSpec, SoftSampler
-from featdiff.training.checkpoint import Checkpoint
-from featdiff.training.devices import to_images
+from featdiff.models.checkpoint import Checkpoint
+from featdiff.settings.corruption import LevelsSpec
+from featdiff.settings.sampling import SoftSampler
 
 BATCH = 256
 BY_HAND = ("linear", "cosine", "logarithmic")

@@ -7,8 +7,8 @@ from contextlib import contextmanager
 import torch
 from torch import Tensor
 
+from featdiff.devices import devices
 from featdiff.diffusion.denoiser import Noise
-from featdiff.training import devices
 
 
 @contextmanager

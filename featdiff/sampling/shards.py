@@ -18,17 +18,17 @@ from tqdm import tqdm
 
 from featdiff import artifacts, seeds
 from featdiff.data import archive
+from featdiff.devices.devices import pick_device, to_pixels
 from featdiff.diffusion import levels, samplers, soft_samplers
 from featdiff.diffusion.corruptions import variance_exploding
 from featdiff.diffusion.denoiser import Denoiser
 from featdiff.errors import UserError
-from featdiff.params import Sampling, SoftSampler
+from featdiff.models.checkpoint import Checkpoint
+from featdiff.models.guided import Arithmetic, GuidedDenoiser, Source
 from featdiff.sampling import corrupted
 from featdiff.sampling.corrupted import Corrupted
-from featdiff.sampling.guided import Arithmetic, GuidedDenoiser, Source
 from featdiff.sampling.noise import ahead_of
-from featdiff.training.checkpoint import Checkpoint
-from featdiff.training.devices import pick_device, to_pixels
+from featdiff.settings.sampling import Sampling, SoftSampler
 
 UNCONDITIONAL = "unconditional"
 SAMPLERS = {"ddpm": samplers.ddpm, "ddim": samplers.ddim, "heun": samplers.heun, "dpm++2m": samplers.dpm_solver_2m}

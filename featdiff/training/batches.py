@@ -16,10 +16,10 @@ from torch import Tensor
 from featdiff import seeds
 from featdiff.data.archive import ImageArchive
 from featdiff.data.groups import GroupBatches
+from featdiff.devices import devices
 from featdiff.diffusion import levels
 from featdiff.errors import UserError
-from featdiff.params import TrainSpec
-from featdiff.training import devices
+from featdiff.settings.training import TrainSpec
 
 AHEAD = 4  # batches being drawn while a GPU computes; on a CPU a thread for it would only take the network's time
 

@@ -13,8 +13,8 @@ import sys
 from collections.abc import Mapping
 from typing import NoReturn
 
+from featdiff.devices import devices
 from featdiff.errors import UserError
-from featdiff.training import devices
 
 _PR_SET_PDEATHSIG = 1
 

@@ -23,13 +23,15 @@ from tqdm import tqdm
 
 from featdiff import artifacts
 from featdiff.data import archive
+from featdiff.devices import compiling, devices
 from featdiff.diffusion import losses
 from featdiff.errors import UserError
+from featdiff.models import checkpoint
+from featdiff.models.checkpoint import DataDescription
 from featdiff.networks.denoiser import NetworkDenoiser
-from featdiff.params import Training, TrainSpec
-from featdiff.training import checkpoint, compiling, devices, resume
+from featdiff.settings.training import Training, TrainSpec
+from featdiff.training import resume
 from featdiff.training.batches import Batches
-from featdiff.training.checkpoint import DataDescription
 from featdiff.training.flat import Flat
 
 CHECK_EVERY = 50  # steps between two looks at the loss: a look waits for the device

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from featdiff import artifacts
 from featdiff.artifacts import Manifest
-from featdiff.training.checkpoint import tensor_bytes
+from featdiff.models.checkpoint import tensor_bytes
 
 FILE = "state.safetensors"
 

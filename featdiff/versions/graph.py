@@ -8,8 +8,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from featdiff import params
 from featdiff.errors import UserError
+from featdiff.settings.project import load
 
 CHECKSUM_LIMIT = 10**10  # bytes up to which Snakemake compares content and not times, as in workflow/profiles
 SHOWN = 3  # files named in one reason
@@ -104,7 +104,7 @@ class _Reader:
         self.jobs = sorted(jobs, key=lambda job: (self.order[job.rule.name], sorted(job.output)))
         self.stale = set(self.dag.needrun_jobs(exclude_finished=False))
         self.makers = {file: job for job in self.jobs for file in job.output}
-        rows = params.load().datasets.items()
+        rows = load().datasets.items()
         self.code = sys.modules["workflow.sources"].FILES  # the Snakefile imported it
         self.source_paths = {name: str(getattr(row.source, "path", "")) for name, row in rows}
 

@@ -125,7 +125,7 @@ def manifest_of(path: Path | str) -> Manifest | None:
     if path.suffix in (".zip", ".npz"):
         return artifacts.read_zip(path, kind or artifacts.kind_of(path)).made
     if path.suffix == ".safetensors":
-        from featdiff.training import checkpoint
+        from featdiff.models import checkpoint
 
         return checkpoint.read(path).made
     if path.suffix == ".json":

@@ -12,7 +12,7 @@ from PIL import Image
 from featdiff.data import assets
 from featdiff.data.prepare import prepare
 from featdiff.errors import UserError
-from featdiff.params import Dataset
+from featdiff.settings.data import Dataset
 
 
 def wheel(path, pixels, labels):

@@ -18,7 +18,7 @@ from featdiff.data import archive
 from featdiff.data import prepare as module
 from featdiff.data.prepare import prepare
 from featdiff.errors import UserError
-from featdiff.params import Dataset
+from featdiff.settings.data import Dataset
 
 RNG = np.random.default_rng(0)
 CROP = {"kind": "crop", "size": 16}

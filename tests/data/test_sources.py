@@ -15,7 +15,7 @@ from PIL import Image
 from featdiff.data import sources
 from featdiff.data.sources import BadImage, open_source
 from featdiff.errors import UserError
-from featdiff.params import FolderSource, PackagedSource, ZipSource
+from featdiff.settings.data import FolderSource, PackagedSource, ZipSource
 
 PNG = b"not an image, but sources do not look inside"
 NAMES = ["brick", "a b", 'it\'s "q"', "$(touch x)", "été", "石", "x" * 200, "-rf", "007"]

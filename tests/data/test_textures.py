@@ -13,7 +13,7 @@ from PIL import Image
 from featdiff.data import archive, assets, textures
 from featdiff.data.prepare import prepare
 from featdiff.errors import UserError
-from featdiff.params import Dataset
+from featdiff.settings.data import Dataset
 
 NEEDS_DPKG = pytest.mark.skipif(shutil.which("dpkg-deb") is None, reason="dpkg-deb unpacks the package")
 

@@ -8,7 +8,7 @@ import torch
 from featdiff.diffusion import guidance, levels, samplers
 from featdiff.diffusion.denoiser import score
 from featdiff.errors import UserError
-from featdiff.params import LogNormalNoise, SquaredUniformNoise
+from featdiff.settings.training import LogNormalNoise, SquaredUniformNoise
 
 MEAN, STD = 0.7, 0.5
 

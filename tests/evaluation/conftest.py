@@ -9,7 +9,7 @@ from skimage import data as photographs
 from featdiff import artifacts
 from featdiff.data import archive
 from featdiff.evaluation import embedding
-from featdiff.params import Evaluation, Lite0
+from featdiff.settings.evaluation import Evaluation, Lite0
 
 CLASSES = ("brick", "grass", "gravel")
 SIZE = 24

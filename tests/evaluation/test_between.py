@@ -9,7 +9,7 @@ from featdiff.data import archive
 from featdiff.errors import UserError
 from featdiff.evaluation import between, embedding
 from featdiff.evaluation.measure import evaluate
-from featdiff.params import Between, BetweenSpec, Sampling
+from featdiff.settings.sampling import Between, BetweenSpec, Sampling
 
 SHARES = (0.0, 0.5, 1.0)
 

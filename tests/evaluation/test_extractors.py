@@ -8,7 +8,7 @@ from cleanfid.resize import make_resizer
 
 from featdiff.errors import UserError
 from featdiff.evaluation import classifier, extractors
-from featdiff.params import Inception, Lite0
+from featdiff.settings.evaluation import Inception, Lite0
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*torch.jit.*:DeprecationWarning")
 

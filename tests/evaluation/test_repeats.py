@@ -4,9 +4,11 @@ import pandas as pd
 import pytest
 import yaml
 
-from featdiff import artifacts, params
+from featdiff import artifacts
 from featdiff.errors import UserError
 from featdiff.evaluation import repeats, sweep
+from featdiff.settings.base import parse
+from featdiff.settings.project import Params
 
 SHIFT = {"": 0.0, "-seed-1": 1.0, "-seed-2": 5.0}  # mean 2, deviation sqrt(7)
 DEVIATION = 7**0.5
@@ -17,7 +19,7 @@ def settings():
     with open("params.yaml", encoding="utf-8") as stream:
         values = yaml.safe_load(stream)
     values["repeats"] = {"seeds": [1, 2], "rows": ["guided", "guided-strong", "mixture"], "distances": True}
-    return params.parse(params.Params, values, "repeats")
+    return parse(Params, values, "repeats")
 
 
 def evaluation(path, name, shift, protocol="p"):

@@ -6,9 +6,11 @@ import pandas as pd
 import pytest
 import yaml
 
-from featdiff import artifacts, params
+from featdiff import artifacts
 from featdiff.errors import UserError
 from featdiff.evaluation import sweep
+from featdiff.settings.base import parse
+from featdiff.settings.project import Params
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -18,7 +20,7 @@ def settings():
     values = yaml.safe_load((ROOT / "params.yaml").read_text())
     for table, rows in yaml.safe_load((ROOT / "workflow/presets/sweep.yaml").read_text()).items():
         values[table] = {**values.get(table, {}), **rows} if isinstance(rows, dict) else rows
-    return params.parse(params.Params, values, "sweep")
+    return parse(Params, values, "sweep")
 
 
 def evaluation(path, name, protocol="p", base=0.0):

@@ -15,7 +15,8 @@ from typing import Any
 import pytest
 import yaml
 
-from featdiff import artifacts, params
+from featdiff import artifacts
+from featdiff.settings.project import Params, load
 
 ROOT = Path(__file__).resolve().parents[2]
 _spec = importlib.util.spec_from_file_location("copies_of_the_project", ROOT / "tests/workflow/conftest.py")
@@ -72,9 +73,9 @@ def undisturbed(unstarted: Any, tmp_path_factory: pytest.TempPathFactory) -> Any
 
 
 @pytest.fixture(scope="session")
-def rows(unstarted: Any) -> params.Params:
+def rows(unstarted: Any) -> Params:
     """The settings of these projects."""
-    return params.load(unstarted.root / "params.yaml")
+    return load(unstarted.root / "params.yaml")
 
 
 @pytest.fixture

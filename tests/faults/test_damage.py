@@ -11,7 +11,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from featdiff import artifacts, params
+from featdiff import artifacts
 from featdiff.data import archive
 from featdiff.data.archive import ImageArchive
 from featdiff.errors import UserError
@@ -22,18 +22,26 @@ from featdiff.features import centroids
 from featdiff.features.denoising import measure as measure_denoising
 from featdiff.features.density_distance import measure as measure_distances
 from featdiff.mixture.study import run_study
+from featdiff.models import checkpoint
 from featdiff.networks.denoiser import NetworkDenoiser
 from featdiff.reporting import mixture as mixture_page
 from featdiff.sampling import shards
-from featdiff.training import checkpoint, resume
+from featdiff.settings.base import parse
+from featdiff.settings.centroids import Centroids, Denoising, Distances
+from featdiff.settings.evaluation import Evaluation, Lite0
+from featdiff.settings.mixture import MixtureStudy
+from featdiff.settings.network import Network
+from featdiff.settings.sampling import Sampling
+from featdiff.settings.training import TrainSpec
+from featdiff.training import resume
 from featdiff.training.loop import train
 
 FLIPS, CUTS = 120, 20  # places in a file, at most, where a bit is flipped, or where it is cut off
-SETTINGS = params.Evaluation(
-    images=8, neighbours=3, kid_subsets=3, kid_subset_size=6, classifier_images=16, extractor=params.Lite0(resize=32)
+SETTINGS = Evaluation(
+    images=8, neighbours=3, kid_subsets=3, kid_subset_size=6, classifier_images=16, extractor=Lite0(resize=32)
 )
-STUDY = params.parse(
-    params.MixtureStudy,
+STUDY = parse(
+    MixtureStudy,
     {
         "cases": {"line": {"law": {"means": [[-1.0], [1.0]]}, "etas": [0, 1], "steps": 4, "paths": 100}},
         "splitting": {"rows": [{"sampler": "ddim", "step": 1.0, "etas": [1]}], "paths": 100},
@@ -51,7 +59,7 @@ DAMAGE = "the reader gives what was written, or stops: FILE: damaged (why); dele
 def folder(tiny_dataset, tiny_checkpoint, tiny_spec, tmp_path_factory) -> Path:
     """One artifact of each kind, named after the kind; the module's tests copy before they damage."""
     made = tmp_path_factory.mktemp("artifacts")
-    sampling = params.Sampling(
+    sampling = Sampling(
         model="guided",
         guidance={"kind": "feature"},
         sampler={"kind": "ddim", "steps": 2},
@@ -62,7 +70,7 @@ def folder(tiny_dataset, tiny_checkpoint, tiny_spec, tmp_path_factory) -> Path:
     (made / "dataset.zip").write_bytes(tiny_dataset.read_bytes())
     (made / "checkpoint.safetensors").write_bytes(tiny_checkpoint.read_bytes())
     data, model, table = made / "dataset.zip", made / "checkpoint.safetensors", made / "centroids.npz"
-    centroids.extract(params.Centroids(levels=3, images_per_class=8, draws=1), data, model, table)
+    centroids.extract(Centroids(levels=3, images_per_class=8, draws=1), data, model, table)
     shards.sample_shard(sampling, model, table, 0, made / "shard.zip")
     shards.gather([made / "shard.zip"], made / "samples.zip")
     embedding.embed(SETTINGS, data, "dataset", made / "features.npz")
@@ -70,9 +78,9 @@ def folder(tiny_dataset, tiny_checkpoint, tiny_spec, tmp_path_factory) -> Path:
     for name in ("evaluation", "real"):
         given = (made / "samples.zip", made / "features-samples.npz") if name == "evaluation" else (None, None)
         evaluate_to(SETTINGS, name, data, made / "features.npz", *given, made / f"{name}.json")
-    settings = params.Denoising(sigmas=(0.5,), images_per_class=4)
+    settings = Denoising(sigmas=(0.5,), images_per_class=4)
     measure_denoising(settings, data, model, table, made / "denoising.json", name="guided")
-    pairs = params.Distances(images_per_class=4, draws=2)
+    pairs = Distances(images_per_class=4, draws=2)
     measure_distances(pairs, data, model, table, made / "distances.json", name="guided")
     gather_numbers(made, made)
     run_study(STUDY, made / "mixture")
@@ -203,12 +211,12 @@ def test_a_damaged_resume_state_is_left_behind(folder, tiny_spec, tmp_path, caps
 @pytest.mark.fault("a resume state of another network shape", "a line in the log; training starts afresh")
 def test_a_resume_state_of_another_network_is_left_behind(folder, tiny_spec, tmp_path, capsys):
     (tmp_path / resume.FILE).write_bytes((folder / "state.safetensors").read_bytes())
-    wider = tiny_spec.model_copy(update={"network": params.Network(widths=(8, 16), noise_embedding=16)})
+    wider = tiny_spec.model_copy(update={"network": Network(widths=(8, 16), noise_embedding=16)})
     assert resume.read_state(tmp_path, network(wider, folder)) is None
     assert "it is of another network; training starts afresh" in capsys.readouterr().err
 
 
-def network(spec: params.TrainSpec, folder: Path) -> NetworkDenoiser:
+def network(spec: TrainSpec, folder: Path) -> NetworkDenoiser:
     return checkpoint.new_denoiser(spec, checkpoint.read(folder / "checkpoint.safetensors").data)
 
 
@@ -218,7 +226,7 @@ def network(spec: params.TrainSpec, folder: Path) -> NetworkDenoiser:
 @pytest.mark.fault("a checkpoint of another network shape", "FILE: its weights do not fit the network it describes")
 def test_a_checkpoint_whose_weights_are_of_another_shape_is_refused(folder, tiny_spec, tmp_path):
     trained = checkpoint.read(folder / "checkpoint.safetensors")
-    wider = tiny_spec.model_copy(update={"network": params.Network(widths=(8, 16), noise_embedding=16)})
+    wider = tiny_spec.model_copy(update={"network": Network(widths=(8, 16), noise_embedding=16)})
     weights = {name: tensor.clone() for name, tensor in trained.denoiser.state_dict().items()}
     checkpoint.write(tmp_path / "c.safetensors", weights, trained.data, artifacts.manifest("checkpoint", wider))
     with pytest.raises(UserError, match=r"c\.safetensors: its weights do not fit the network it describes"):
@@ -229,7 +237,7 @@ def test_a_checkpoint_whose_weights_are_of_another_shape_is_refused(folder, tiny
     "a network too deep for its images, given to the command directly", "choose a multiple of N, or fewer widths"
 )
 def test_a_network_that_cannot_halve_its_images_is_refused_before_training(folder, tiny_spec, tmp_path):
-    deep = tiny_spec.model_copy(update={"network": params.Network(widths=(4, 4, 4, 4, 4))})
+    deep = tiny_spec.model_copy(update={"network": Network(widths=(4, 4, 4, 4, 4))})
     with pytest.raises(UserError, match="images of 8 pixels do not fit this network.*choose a multiple of 16"):
         train(deep, folder / "dataset.zip", tmp_path / "c.safetensors", state=tmp_path)
     assert not (tmp_path / "c.safetensors").exists()

@@ -11,16 +11,17 @@ import pandas as pd
 import pytest
 import torch
 
-from featdiff import artifacts, params
+from featdiff import artifacts
 from featdiff.data import archive
 from featdiff.errors import UserError
-from featdiff.training import checkpoint, resume
-from featdiff.training.checkpoint import DataDescription
+from featdiff.models import checkpoint
+from featdiff.models.checkpoint import DataDescription
+from featdiff.settings.network import Network
+from featdiff.settings.training import Training, TrainSpec
+from featdiff.training import resume
 
 ROOT = Path(__file__).resolve().parents[2]
-SPEC = params.TrainSpec(
-    network=params.Network(widths=(8, 12)), training=params.Training(images=64, batch=16), condition="none", seed=0
-)
+SPEC = TrainSpec(network=Network(widths=(8, 12)), training=Training(images=64, batch=16), condition="none", seed=0)
 DESCRIPTION = DataDescription(classes=("a", "b"), channels=1, size=8, mean=0.5, std=0.2)
 NOISE = np.random.default_rng(0).integers(0, 256, (1024, 8, 8, 1), dtype=np.uint8)  # does not compress
 

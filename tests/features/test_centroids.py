@@ -6,12 +6,12 @@ import torch
 
 from featdiff import artifacts
 from featdiff.data import archive
+from featdiff.devices.devices import to_images
 from featdiff.errors import UserError
 from featdiff.features import centroids
 from featdiff.features.centroids import CentroidTable
-from featdiff.params import Centroids
-from featdiff.training import checkpoint
-from featdiff.training.devices import to_images
+from featdiff.models import checkpoint
+from featdiff.settings.centroids import Centroids
 
 SETTINGS = Centroids(sigma_min=0.05, sigma_max=2.0, levels=4, images_per_class=20, draws=3, batch=7)
 

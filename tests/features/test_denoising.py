@@ -6,7 +6,7 @@ from skimage.metrics import peak_signal_noise_ratio
 
 from featdiff import artifacts
 from featdiff.features import centroids, denoising
-from featdiff.params import Centroids, Denoising
+from featdiff.settings.centroids import Centroids, Denoising
 
 
 def test_psnr_is_scikit_images():

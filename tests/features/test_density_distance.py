@@ -11,7 +11,8 @@ from featdiff.features.isometry import compare
 from featdiff.mixture.confidence import build
 from featdiff.mixture.denoiser import MixtureDenoiser
 from featdiff.mixture.processes import VarianceExploding
-from featdiff.params import Centroids, Distances, MixtureLaw
+from featdiff.settings.centroids import Centroids, Distances
+from featdiff.settings.mixture import MixtureLaw
 
 MEANS = [[1.0, 0.0, 0.5], [-1.0, 0.3, 0.0], [0.0, -2.0, 0.0]]
 SETTINGS = Distances(sigma_min=0.05, sigma_max=20.0, draws=16, images_per_class=400)

@@ -10,16 +10,17 @@ import pytest
 import torch
 from typer.testing import CliRunner
 
-from featdiff import artifacts, params
+from featdiff import artifacts
 from featdiff.cli import app
 from featdiff.data import archive
 from featdiff.errors import UserError
 from featdiff.mixture import BRIDGE_TABLES, bridge
 from featdiff.mixture.denoiser import MixtureDenoiser
-from featdiff.params import Bridge
+from featdiff.models.checkpoint import DataDescription
 from featdiff.reporting import bridge as drawn
 from featdiff.reporting import templates
-from featdiff.training.checkpoint import DataDescription
+from featdiff.settings.base import parse
+from featdiff.settings.mixture import Bridge
 
 SMALL = {
     "side": 4,
@@ -47,7 +48,7 @@ SMALL = {
 
 @pytest.fixture(scope="module")
 def settings() -> Bridge:
-    return params.parse(Bridge, SMALL, "small")
+    return parse(Bridge, SMALL, "small")
 
 
 @pytest.fixture(scope="module")
@@ -135,7 +136,7 @@ def test_a_trained_network_uses_the_centroid_and_comes_near_the_exact_denoiser(f
 
 @pytest.mark.slow
 def test_a_second_run_takes_up_the_trained_networks_and_writes_the_same_on_one_thread(folder, tmp_path):
-    settings = params.parse(Bridge, SMALL, "small")
+    settings = parse(Bridge, SMALL, "small")
     before = {path.name: path.stat().st_mtime_ns for path in folder.glob("state/bridge-*/*.safetensors")}
     bridge.run_bridge(settings, tmp_path, state=folder / "state", threads=1)
     assert before == {path.name: path.stat().st_mtime_ns for path in folder.glob("state/bridge-*/*.safetensors")}
@@ -185,4 +186,4 @@ def test_a_damaged_folder_is_refused(folder, tmp_path):
 )
 def test_bad_settings_are_refused_with_one_message(change, message):
     with pytest.raises(UserError, match=message):
-        params.parse(Bridge, {**SMALL, **change}, "mixture.bridge")
+        parse(Bridge, {**SMALL, **change}, "mixture.bridge")

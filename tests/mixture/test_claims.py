@@ -17,7 +17,8 @@ from featdiff.mixture.gaussian import GaussianMixture
 from featdiff.mixture.paths import guided_paths
 from featdiff.mixture.processes import OrnsteinUhlenbeck
 from featdiff.mixture.splitting import _ends, centre_threshold, hump_shape
-from featdiff.params import GuidanceCase, MixtureLaw, Splitting, parse
+from featdiff.settings.base import parse
+from featdiff.settings.mixture import GuidanceCase, MixtureLaw, Splitting
 
 TRIANGLE = [[math.sqrt(3) / 2, 0.5], [-math.sqrt(3) / 2, 0.5], [0.0, -1.0]]
 ETAS = (0.0, 0.5, 1.0, 2.0, 5.0, 10.0)

@@ -5,7 +5,7 @@ import pytest
 
 from featdiff.errors import UserError
 from featdiff.mixture import folder
-from featdiff.params import Bridge
+from featdiff.settings.mixture import Bridge
 
 TABLES = {"one": "a,b\n1,x\n", "two": "c\n0.25\n"}
 

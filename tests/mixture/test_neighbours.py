@@ -20,7 +20,7 @@ from featdiff.mixture.gaussian import GaussianMixture
 from featdiff.mixture.neighbours import plane, two_gaussians, two_intervals
 from featdiff.mixture.processes import OrnsteinUhlenbeck
 from featdiff.mixture.uniform import UniformDenoiser
-from featdiff.params import Convergence, Neighbours
+from featdiff.settings.mixture import Convergence, Neighbours
 
 
 def test_variances_of_guided_gaussians_are_bradley_and_nakkirans():

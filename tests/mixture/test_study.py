@@ -9,12 +9,14 @@ import pandas as pd
 import pytest
 from typer.testing import CliRunner
 
-from featdiff import artifacts, params
+from featdiff import artifacts
 from featdiff.cli import app
 from featdiff.errors import UserError
 from featdiff.mixture import TABLES
 from featdiff.mixture.study import run_study
 from featdiff.reporting import mixture as page
+from featdiff.settings.base import parse
+from featdiff.settings.mixture import MixtureStudy
 
 TINY = {
     "cases": {
@@ -47,12 +49,12 @@ def test_the_command_writes_every_table_with_its_rows(folder):
     rows = {name: len(pd.read_csv(folder / f"{name}.csv")) for name in TABLES}
     assert rows["guidance"] == 2 * (2 + 3) and rows["splitting"] == 2 and rows["thresholds"] == 1
     summary, made = artifacts.read_json(folder / "study.json", "mixture")
-    assert made.settings == params.parse(params.MixtureStudy, TINY, "tiny").model_dump(mode="json")
+    assert made.settings == parse(MixtureStudy, TINY, "tiny").model_dump(mode="json")
     assert set(summary["confidence_rises"]) == {"plane ddim", "plane ddpm", "line ddim", "line ddpm"}
 
 
 def test_one_thread_writes_the_same_files(folder, tmp_path):
-    run_study(params.parse(params.MixtureStudy, TINY, "tiny"), tmp_path, threads=1)
+    run_study(parse(MixtureStudy, TINY, "tiny"), tmp_path, threads=1)
     for name in (*(f"{table}.csv" for table in TABLES), "pictures.npz", "study.json"):
         assert (tmp_path / name).read_bytes() == (folder / name).read_bytes(), name
 
@@ -116,7 +118,7 @@ def test_a_damaged_or_mixed_folder_is_refused(folder, tmp_path):
     ],
 )
 def test_a_law_that_is_no_mixture_is_refused_before_anything_runs(change, message, tmp_path):
-    settings = params.parse(params.MixtureStudy, {**TINY, "cases": {"bad": change}}, "tiny")
+    settings = parse(MixtureStudy, {**TINY, "cases": {"bad": change}}, "tiny")
     with pytest.raises(UserError, match=message):
         run_study(settings, tmp_path)
     assert not list(tmp_path.iterdir())

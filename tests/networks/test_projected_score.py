@@ -7,7 +7,8 @@ from featdiff.errors import UserError
 from featdiff.networks.build import build
 from featdiff.networks.matching import to_features, to_group
 from featdiff.networks.unet import FeatureUNet
-from featdiff.params import Network, parse
+from featdiff.settings.base import parse
+from featdiff.settings.network import Network
 
 BLOCKS = ["encoder0", "encoder1", "middle", "decoder1", "decoder0"]
 

@@ -10,11 +10,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from featdiff import artifacts, params, seeds
+from featdiff import artifacts, seeds
 from featdiff.data import archive
 from featdiff.evaluation.collect import numbers_digest
-from featdiff.params import Params
 from featdiff.reporting.page import write_report
+from featdiff.settings.base import parse
+from featdiff.settings.project import Params
 
 HOSTILE = "<script>alert('x')</script>"
 CLASSES = ("brick & $mortar$", HOSTILE, 'ünïcode "quoted" 草 long enough to be cut')
@@ -175,7 +176,7 @@ def _params() -> Params:
         "report": {"title": f"A report of {HOSTILE}", "guided": "guided", "baseline": "mixture", "images_per_class": 6},
     }
     values["datasets"]["textures"]["source"] = {"kind": "packaged"}
-    return params.parse(Params, values, "test")
+    return parse(Params, values, "test")
 
 
 def _archive(

@@ -7,8 +7,8 @@ import pytest
 from featdiff import artifacts
 from featdiff.data import archive
 from featdiff.errors import UserError
-from featdiff.params import Between, BetweenSpec, Sampling
 from featdiff.reporting import between
+from featdiff.settings.sampling import Between, BetweenSpec, Sampling
 
 SHARES = (-0.5, 0.0, 1.0)
 NAMES = ("<b>brick", 'gräss "&')

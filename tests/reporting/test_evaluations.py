@@ -4,8 +4,9 @@ import pandas as pd
 import pytest
 import yaml
 
-from featdiff import params
 from featdiff.reporting import evaluations
+from featdiff.settings.base import parse
+from featdiff.settings.project import Params
 
 
 @pytest.fixture(scope="module")
@@ -14,7 +15,7 @@ def settings():
         values = yaml.safe_load(stream)
     with open("workflow/presets/evaluations.yaml", encoding="utf-8") as stream:
         values["samplings"] |= yaml.safe_load(stream)["samplings"]
-    return params.parse(params.Params, values, "evaluations")
+    return parse(Params, values, "evaluations")
 
 
 def table(settings, cost=lambda sampler: getattr(sampler, "steps", 33)):

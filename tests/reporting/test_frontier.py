@@ -5,9 +5,9 @@ import pandas as pd
 import pytest
 from lxml import html
 
-from featdiff import params
-from featdiff.params import Sampling
 from featdiff.reporting import frontier, templates
+from featdiff.settings.base import parse
+from featdiff.settings.sampling import Sampling
 
 STRENGTHS = {"feature": (1.0, 2.0, 4.0), "classifier-free": (1.0, 3.0)}
 
@@ -15,7 +15,7 @@ STRENGTHS = {"feature": (1.0, 2.0, 4.0), "classifier-free": (1.0, 3.0)}
 def sampling(kind: str, strength: float | None = None, **changed) -> Sampling:
     told = {"kind": kind} | ({} if strength is None else {"strength": strength}) | changed.pop("guidance", {})
     values = {"model": kind, "guidance": told, "sampler": {"kind": "ddpm", "steps": 4}, "images": 8, **changed}
-    return params.parse(Sampling, values, "test")
+    return parse(Sampling, values, "test")
 
 
 def samplings() -> dict[str, Sampling]:

@@ -4,10 +4,11 @@ import pandas as pd
 import pytest
 from lxml import html
 
-from featdiff import params
 from featdiff.errors import UserError
 from featdiff.evaluation.repeats import CLASSES, over_trainings
 from featdiff.reporting import repeats
+from featdiff.settings.base import parse
+from featdiff.settings.project import Params
 
 TRAININGS = (0.5, 0.6, 0.7)  # mean .6, deviation .1
 
@@ -18,7 +19,7 @@ def settings(run):
     strong = {**values["samplings"]["guided"], "guidance": {"kind": "feature", "strength": 2.0}}
     values["samplings"]["strong"] = strong
     values["repeats"] = {"seeds": [1, 2], "rows": ["guided", "strong", "mixture"]}
-    return params.parse(params.Params, values, "test")
+    return parse(Params, values, "test")
 
 
 @pytest.fixture

@@ -6,10 +6,12 @@ import pandas as pd
 import pytest
 import yaml
 
-from featdiff import artifacts, params
-from featdiff.params import LevelsSpec
+from featdiff import artifacts
 from featdiff.reporting import soft
 from featdiff.sampling import corrupted
+from featdiff.settings.base import parse
+from featdiff.settings.corruption import LevelsSpec
+from featdiff.settings.project import Params
 
 
 @pytest.fixture(scope="module")
@@ -30,7 +32,7 @@ def settings():
     with open("workflow/presets/soft.yaml", encoding="utf-8") as stream:
         for table, rows in yaml.safe_load(stream).items():
             values[table] = {**values.get(table, {}), **rows}
-    return params.parse(params.Params, values, "soft")
+    return parse(Params, values, "soft")
 
 
 def quality(settings):

@@ -5,14 +5,15 @@ import pytest
 import torch
 
 from featdiff.data import archive
+from featdiff.devices.devices import to_pixels
 from featdiff.diffusion import guidance
 from featdiff.errors import UserError
 from featdiff.features import centroids
-from featdiff.params import Between, BetweenSpec, Centroids, Sampling
+from featdiff.models.guided import Model, Source
 from featdiff.sampling import between, shards
-from featdiff.sampling.guided import Model, Source
 from featdiff.sampling.shards import Draw
-from featdiff.training.devices import to_pixels
+from featdiff.settings.centroids import Centroids
+from featdiff.settings.sampling import Between, BetweenSpec, Sampling
 
 CPU = torch.device("cpu")
 ROW = {

@@ -6,13 +6,17 @@ import torch
 
 from featdiff import artifacts, seeds
 from featdiff.data import archive
+from featdiff.devices.devices import to_images
 from featdiff.diffusion import corruptions, levels
 from featdiff.errors import UserError
 from featdiff.features import centroids, denoising
-from featdiff.params import Centroids, Denoising, LevelsSpec, Network, Sampling, Training, TrainSpec
+from featdiff.models import checkpoint
 from featdiff.sampling import corrupted, shards
-from featdiff.training import checkpoint
-from featdiff.training.devices import to_images
+from featdiff.settings.centroids import Centroids, Denoising
+from featdiff.settings.corruption import LevelsSpec
+from featdiff.settings.network import Network
+from featdiff.settings.sampling import Sampling
+from featdiff.settings.training import Training, TrainSpec
 from featdiff.training.loop import train
 
 BLUR = {"kind": "blur", "width": {"high": 3.0}}

@@ -9,11 +9,12 @@ import torch
 from featdiff.data import archive
 from featdiff.errors import UserError
 from featdiff.features import centroids
-from featdiff.params import Centroids, Sampling
+from featdiff.models.guided import GuidedDenoiser, Source
 from featdiff.sampling import shards
-from featdiff.sampling.guided import GuidedDenoiser, Source
 from featdiff.sampling.noise import ahead_of
 from featdiff.sampling.shards import Draw
+from featdiff.settings.centroids import Centroids
+from featdiff.settings.sampling import Sampling
 
 KINDS = ("ddpm", "ddim", "heun", "dpm++2m", "ascent")
 

@@ -5,8 +5,9 @@ import copy
 import pytest
 import yaml
 
-from featdiff import params
 from featdiff.errors import UserError
+from featdiff.settings.base import parse
+from featdiff.settings.project import Params, load
 
 
 @pytest.fixture
@@ -17,11 +18,11 @@ def values():
 
 def refused(values, pattern):
     with pytest.raises(UserError, match=pattern):
-        params.parse(params.Params, values, "params.yaml")
+        parse(Params, values, "params.yaml")
 
 
 def test_the_projects_own_settings_are_valid_and_rows_resolve(values):
-    parsed = params.parse(params.Params, values, "params.yaml")
+    parsed = parse(Params, values, "params.yaml")
     spec = parsed.train_spec("guided")
     assert spec.condition == "feature" and spec.network == parsed.networks[values["models"]["guided"]["network"]]
 
@@ -105,7 +106,7 @@ def softened(values):
 
 
 def test_a_corruption_resolves_and_models_without_one_have_none(values):
-    parsed = params.parse(params.Params, softened(values), "params.yaml")
+    parsed = parse(Params, softened(values), "params.yaml")
     assert parsed.train_spec("guided").corruption is None
     found = parsed.train_spec("soft").corruption
     assert (found.width.low, found.width.high, found.width.until) == (0.01, 8.0, 1.0)
@@ -191,7 +192,7 @@ def with_repeats(values, **repeats):
 
 
 def test_repeats_are_copies_of_rows_and_their_models_with_another_seed(values):
-    found = params.parse(params.Params, with_repeats(values), "params.yaml")
+    found = parse(Params, with_repeats(values), "params.yaml")
     assert set(found.copies("models")) == {"guided-seed-1", "guided-seed-2", "weak-seed-1", "weak-seed-2"}
     assert found.copies("samplings")["auto-seed-2"] == ("auto", 2)
     auto, own = found.samplings["auto-seed-2"], found.samplings["auto"]
@@ -200,10 +201,10 @@ def test_repeats_are_copies_of_rows_and_their_models_with_another_seed(values):
     assert auto.model_copy(update=back) == own
     for name, (row, seed) in found.copies("models").items():
         assert found.models[name] == found.models[row].model_copy(update={"seed": seed})
-    again = params.parse(params.Params, found.model_dump(mode="json"), "written with its copies")
+    again = parse(Params, found.model_dump(mode="json"), "written with its copies")
     assert again == found
     del values["repeats"]
-    without = params.parse(params.Params, values, "params.yaml")
+    without = parse(Params, values, "params.yaml")
     assert found.without_copies().model_copy(update={"repeats": None}) == without
 
 
@@ -242,7 +243,7 @@ def test_how_many_images_the_sampling_draws_makes_no_difference_to_a_line(values
     specs = []
     for images in (7, 8):
         values["samplings"]["guided"]["images"] = images
-        specs.append(params.parse(params.Params, values, "params.yaml").between_spec("line"))
+        specs.append(parse(Params, values, "params.yaml").between_spec("line"))
     assert specs[0] == specs[1] and specs[0].sampling.images == 96
 
 
@@ -255,14 +256,14 @@ def test_several_mistakes_are_told_at_once(values):
 
 def test_a_missing_or_broken_file_is_one_clear_message(tmp_path):
     with pytest.raises(UserError, match="no such settings file"):
-        params.load(tmp_path / "params.yaml")
+        load(tmp_path / "params.yaml")
     (tmp_path / "params.yaml").write_text("a: [1,")
     with pytest.raises(UserError, match="not valid YAML"):
-        params.load(tmp_path / "params.yaml")
+        load(tmp_path / "params.yaml")
 
 
 def test_sampling_beyond_the_centroids_grid_is_refused_where_the_grid_is_used(values):
     values["samplings"]["guided"]["sigma_start"] = 80
-    params.parse(params.Params, values, "params.yaml")
+    parse(Params, values, "params.yaml")
     values["trainings"]["preview"]["partner_noise"] = "same"
     refused(values, r"goes from sigma 80.0.*beyond the centroids' grid.*widen")

@@ -12,9 +12,10 @@ from accelerate import Accelerator
 
 from featdiff import artifacts, seeds
 from featdiff.data import archive
+from featdiff.devices import devices
 from featdiff.diffusion import levels
-from featdiff.params import BlurCorruption
-from featdiff.training import devices, loop, resume
+from featdiff.settings.corruption import BlurCorruption
+from featdiff.training import loop, resume
 from featdiff.training.batches import Batches
 
 

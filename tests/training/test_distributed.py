@@ -17,9 +17,10 @@ from safetensors.torch import load_file
 
 from featdiff.data import archive
 from featdiff.errors import UserError
-from featdiff.params import TrainSpec
-from featdiff.training import checkpoint, loop, resume
-from featdiff.training.checkpoint import DataDescription
+from featdiff.models import checkpoint
+from featdiff.models.checkpoint import DataDescription
+from featdiff.settings.training import TrainSpec
+from featdiff.training import loop, resume
 
 ROOT = Path(__file__).resolve().parents[2]
 PATIENCE = 240.0  # seconds, on a machine that is busy
@@ -31,7 +32,7 @@ import os, signal, sys, time
 from contextlib import contextmanager
 from pathlib import Path
 import torch
-from featdiff.params import TrainSpec
+from featdiff.settings.training import TrainSpec
 from featdiff.training import loop
 settings, data, folder, event = sys.argv[1:]
 second, calls, told = os.environ["RANK"] == "1", [], []
@@ -205,7 +206,8 @@ def children(pid: int) -> list[int]:
 
 
 def objective(condition: str) -> loop.Objective:
-    from featdiff.params import Network, Training
+    from featdiff.settings.network import Network
+    from featdiff.settings.training import Training
 
     data = DataDescription(classes=("a", "b"), channels=1, size=8, mean=0.5, std=0.2)
     network = Network(widths=(4, 6), noise_embedding=8, zero_output=False)

@@ -10,9 +10,11 @@ from featdiff import artifacts
 from featdiff.data.archive import ImageArchive
 from featdiff.diffusion import losses
 from featdiff.errors import UserError
-from featdiff.params import HalvingDecay, LinearDecay, Network, Training, TrainSpec
-from featdiff.training import checkpoint, loop
-from featdiff.training.checkpoint import DataDescription
+from featdiff.models import checkpoint
+from featdiff.models.checkpoint import DataDescription
+from featdiff.settings.network import Network
+from featdiff.settings.training import HalvingDecay, LinearDecay, Training, TrainSpec
+from featdiff.training import loop
 
 DATA = DataDescription(classes=("a", "b"), channels=1, size=8, mean=0.5, std=0.2)
 

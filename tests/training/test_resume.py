@@ -14,8 +14,9 @@ from safetensors.torch import load_file
 
 from featdiff import artifacts
 from featdiff.errors import UserError
-from featdiff.params import TrainSpec
-from featdiff.training import checkpoint, loop, resume
+from featdiff.models import checkpoint
+from featdiff.settings.training import TrainSpec
+from featdiff.training import loop, resume
 
 
 def command(spec: TrainSpec, data: Path, folder: Path) -> list[str]:

@@ -5,10 +5,12 @@ import torch
 from accelerate import Accelerator
 from torch import nn
 
-from featdiff import params
 from featdiff.data import archive
+from featdiff.models import checkpoint
 from featdiff.networks import matching, normalisation, unet
-from featdiff.training import checkpoint, loop
+from featdiff.settings.network import Network
+from featdiff.settings.training import Training, TrainSpec
+from featdiff.training import loop
 
 STEPS = 12
 TOLERANCE = 1e-3  # of a tensor's move in twelve steps, in float32: Adam makes much of gradients next to zero
@@ -57,9 +59,9 @@ def plain_training(spec, description, batches):
 def test_losses_and_averaged_weights_are_those_of_the_plain_layers_and_update(
     condition, monkeypatch, tmp_path, tiny_dataset
 ):
-    training = params.Training(images=STEPS * 8, batch=8, partners=1, precision="fp32", warmup=0, learning_rate=1e-3)
-    network = params.Network(widths=(8, 12, 16), zero_output=False)
-    spec = params.TrainSpec(network=network, training=training, condition=condition, corruption=None, seed=3)
+    training = Training(images=STEPS * 8, batch=8, partners=1, precision="fp32", warmup=0, learning_rate=1e-3)
+    network = Network(widths=(8, 12, 16), zero_output=False)
+    spec = TrainSpec(network=network, training=training, condition=condition, corruption=None, seed=3)
     images = archive.read(tiny_dataset, "dataset").select(split="train")
     description = loop.describe(images)
     accelerator = Accelerator(cpu=True)

@@ -8,7 +8,7 @@ import pytest
 import yaml
 from PIL import Image
 
-from featdiff import params
+from featdiff.settings.project import load, schema
 from workflow.sources import sources
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -53,11 +53,11 @@ for name in wanted:
 
 def test_schema_file_is_the_one_that_the_settings_generate():
     path = ROOT / "workflow/schemas/params.schema.json"
-    assert path.read_text() == params.schema(), f"out of date; mend with: featdiff schema > {path.relative_to(ROOT)}"
+    assert path.read_text() == schema(), f"out of date; mend with: featdiff schema > {path.relative_to(ROOT)}"
 
 
 def test_a_dry_run_lists_exactly_the_jobs_that_the_rows_call_for(project):
-    rows = params.load(ROOT / "params.yaml")
+    rows = load(ROOT / "params.yaml")
     feature = [name for name, model in rows.models.items() if model.condition == "feature"]
     datasets = {model.dataset for model in rows.models.values()}
     expected = {

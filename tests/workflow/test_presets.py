@@ -6,7 +6,8 @@ import pytest
 import yaml
 from PIL import Image
 
-from featdiff import params
+from featdiff.settings.base import parse
+from featdiff.settings.project import Params
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -145,7 +146,7 @@ def beside_the_defaults(name):
     values = yaml.safe_load((ROOT / "params.yaml").read_text())
     for table, rows in preset(name).items():
         values[table] = {**values.get(table, {}), **rows} if isinstance(rows, dict) else rows
-    return params.parse(params.Params, values, name)
+    return parse(Params, values, name)
 
 
 @pytest.mark.parametrize("name", ["ufoai", "evaluations", "guidance", "partners", "sweep"])

@@ -13,21 +13,27 @@ from torch.utils.flop_counter import FlopCounterMode
 from worker import Work
 
 from contenders import common
-from featdiff import artifacts, params
+from featdiff import artifacts
 from featdiff.data import archive
 from featdiff.data.archive import ImageArchive
+from featdiff.devices import devices
+from featdiff.devices.devices import keep_freed_memory
 from featdiff.diffusion import levels
 from featdiff.evaluation.diversity import vendi_score
 from featdiff.evaluation.frechet import frechet_distance
 from featdiff.evaluation.kernel import kid
 from featdiff.evaluation.manifold import manifold as measure_manifold
+from featdiff.models import checkpoint
+from featdiff.models.checkpoint import DataDescription
+from featdiff.models.guided import Arithmetic, GuidedDenoiser, Source
 from featdiff.sampling import shards
-from featdiff.sampling.guided import Arithmetic, GuidedDenoiser, Source
-from featdiff.training import checkpoint, devices, loop
-from featdiff.training.checkpoint import DataDescription
-from featdiff.training.devices import keep_freed_memory
+from featdiff.settings.data import Dataset
+from featdiff.settings.network import Network
+from featdiff.settings.sampling import Sampling
+from featdiff.settings.training import Training, TrainSpec
+from featdiff.training import loop
 
-NETWORK = params.Network(widths=(32, 64, 96))
+NETWORK = Network(widths=(32, 64, 96))
 
 
 def training(settings: dict[str, Any]) -> Work:
@@ -53,7 +59,7 @@ def sampling(settings: dict[str, Any]) -> Work:
     if settings["guidance"] != "none":
         guidance["strength"] = 2.0
     sampler = {"kind": "ddpm", "steps": common.EVALUATIONS}
-    chosen = params.Sampling.model_validate(
+    chosen = Sampling.model_validate(
         {
             "model": "m",
             "guidance": guidance,
@@ -141,7 +147,7 @@ def preparing(settings: dict[str, Any]) -> Work:
     from featdiff.data.prepare import prepare
 
     out = Path(tempfile.mkdtemp())
-    dataset = params.Dataset.model_validate(
+    dataset = Dataset.model_validate(
         {
             "source": {"kind": "folder", "path": settings["folder"]},
             "layout": {"kind": "crop", "size": settings["size"]},
@@ -183,9 +189,9 @@ def _value(compute: Any, settings: dict[str, Any]) -> Work:
     return work
 
 
-def _spec(settings: dict[str, Any]) -> params.TrainSpec:
+def _spec(settings: dict[str, Any]) -> TrainSpec:
     """The default run's training of ``params.yaml``: seven clean partners, where the condition is the feature."""
-    training = params.Training.model_validate(
+    training = Training.model_validate(
         {
             "images": 10**9,
             "batch": settings["batch"],
@@ -196,8 +202,8 @@ def _spec(settings: dict[str, Any]) -> params.TrainSpec:
             "compile": settings.get("compile", False),
         }
     )
-    return params.TrainSpec(
-        network=params.Network(widths=settings["widths"]) if "widths" in settings else NETWORK,
+    return TrainSpec(
+        network=Network(widths=settings["widths"]) if "widths" in settings else NETWORK,
         training=training,
         condition=settings["condition"],
         corruption=None,

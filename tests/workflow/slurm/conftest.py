@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 import yaml
 
-from workflow.onehost import Missing, OneHost, processes_of
+from tests.slurm.onehost import Missing, OneHost, processes_of
 
 HERE = Path(__file__).parent
 PATIENCE = 1500.0  # seconds; minutes on an idle machine, but it may be a busy one

@@ -52,7 +52,7 @@ def test_leftovers_touch_nothing_while_a_run_is_alive_in_the_folder(tmp_path):
 
 
 def test_one_host_says_what_to_install_where_slurm_is_missing(tmp_path):
-    done = command("workflow.onehost", "start", str(tmp_path / "slurm"), cwd=tmp_path, path=str(tmp_path))
+    done = command("tests.slurm.onehost", "start", str(tmp_path / "slurm"), cwd=tmp_path, path=str(tmp_path))
     assert done.returncode == 2
     assert "apt-get install slurmctld" in done.stderr
     assert "Traceback" not in done.stderr

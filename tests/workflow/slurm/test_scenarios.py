@@ -17,8 +17,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from featdiff.training import checkpoint
-from workflow.onehost import processes_of
+from featdiff.models import checkpoint
+from tests.slurm.onehost import processes_of
 
 pytestmark = pytest.mark.slow
 TARGET = "results/models/guided/checkpoint.safetensors"

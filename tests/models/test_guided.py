@@ -7,9 +7,10 @@ import torch
 from featdiff.data import archive
 from featdiff.errors import UserError
 from featdiff.features import centroids
-from featdiff.params import Autoguidance, Centroids, ClassifierFreeGuidance, FeatureGuidance, NoGuidance, Sampling
+from featdiff.models.guided import GuidedDenoiser, Source
 from featdiff.sampling import shards
-from featdiff.sampling.guided import GuidedDenoiser, Source
+from featdiff.settings.centroids import Centroids
+from featdiff.settings.sampling import Autoguidance, ClassifierFreeGuidance, FeatureGuidance, NoGuidance, Sampling
 from featdiff.training.loop import train
 
 CPU = torch.device("cpu")

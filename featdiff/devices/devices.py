@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from featdiff.training.claims import claim
+from featdiff.devices.claims import claim
 
 _TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3
 

@@ -1,7 +1,7 @@
 """A real Slurm on one host, to try the profiles and to test them: several node names, pretend GPUs, no database.
 
-    python -m workflow.onehost start FOLDER     # munged, slurmctld and a slurmd for each node; then: . FOLDER/env.sh
-    python -m workflow.onehost stop FOLDER
+    python -m tests.slurm.onehost start FOLDER     # munged, slurmctld and a slurmd for each node; then: . FOLDER/env.sh
+    python -m tests.slurm.onehost stop FOLDER
 
 On Debian and Ubuntu: ``apt-get install --no-install-recommends slurmctld slurmd slurm-client munge``. Everything listens on
 the loopback, all files lie in FOLDER, and stopping leaves no process behind. Memory, cores and GPUs are counted when jobs are
@@ -282,7 +282,7 @@ def processes_of(job: str) -> list[int]:
 
 def main(arguments: list[str]) -> int:
     if len(arguments) != 2 or arguments[0] not in ("start", "stop"):
-        print("usage: python -m workflow.onehost start|stop FOLDER", file=sys.stderr)
+        print("usage: python -m tests.slurm.onehost start|stop FOLDER", file=sys.stderr)
         return 2
     cluster = OneHost(Path(arguments[1]).resolve())
     if arguments[0] == "stop":

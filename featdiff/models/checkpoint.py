@@ -14,7 +14,8 @@ from featdiff.artifacts import Manifest
 from featdiff.errors import UserError
 from featdiff.networks.build import build
 from featdiff.networks.denoiser import NetworkDenoiser
-from featdiff.params import TrainSpec, parse
+from featdiff.settings.base import parse
+from featdiff.settings.training import TrainSpec
 
 
 class DataDescription(BaseModel):

@@ -8,8 +8,10 @@ import pytest
 import torch
 from accelerate.state import AcceleratorState
 
-from featdiff.sampling.guided import Arithmetic, Model, Source
-from featdiff.training import checkpoint, devices, loop
+from featdiff.devices import devices
+from featdiff.models import checkpoint
+from featdiff.models.guided import Arithmetic, Model, Source
+from featdiff.training import loop
 
 CPU = torch.device("cpu")
 

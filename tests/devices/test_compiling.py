@@ -8,11 +8,13 @@ from accelerate.state import AcceleratorState
 from safetensors import safe_open
 
 from featdiff import artifacts
+from featdiff.devices import compiling
 from featdiff.errors import UserError
 from featdiff.features import centroids
-from featdiff.params import Centroids, FeatureGuidance
-from featdiff.sampling.guided import Arithmetic, GuidedDenoiser, Source
-from featdiff.training import compiling, loop, resume
+from featdiff.models.guided import Arithmetic, GuidedDenoiser, Source
+from featdiff.settings.centroids import Centroids
+from featdiff.settings.sampling import FeatureGuidance
+from featdiff.training import loop, resume
 
 CPU = torch.device("cpu")
 TOLERANCE = 1e-4  # of the losses of twenty steps and of an estimate, in float32: the compiler reorders sums

@@ -11,13 +11,13 @@ from types import SimpleNamespace
 import pytest
 import torch
 
+from featdiff.devices import claims, devices
 from featdiff.errors import UserError
-from featdiff.training import claims, devices
 
 ROOT = Path(__file__).resolve().parents[2]
 CLAIMANT = """
 import sys, time
-from featdiff.training.claims import claim
+from featdiff.devices.claims import claim
 names, count = sys.argv[1].split(","), int(sys.argv[2])
 print(*claim(names, count), flush=True)
 time.sleep(600)

@@ -6,15 +6,16 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
+from featdiff.devices import compiling, devices
 from featdiff.diffusion import guidance
 from featdiff.diffusion.denoiser import Denoiser
 from featdiff.errors import UserError
 from featdiff.features import centroids
 from featdiff.features.centroids import CentroidTable
+from featdiff.models import checkpoint
+from featdiff.models.checkpoint import Checkpoint
 from featdiff.networks.denoiser import NetworkDenoiser
-from featdiff.params import Autoguidance, ClassifierFreeGuidance, FeatureGuidance, NoGuidance
-from featdiff.training import checkpoint, compiling, devices
-from featdiff.training.checkpoint import Checkpoint
+from featdiff.settings.sampling import Autoguidance, ClassifierFreeGuidance, FeatureGuidance, NoGuidance
 
 Guidance = NoGuidance | FeatureGuidance | ClassifierFreeGuidance | Autoguidance
 

@@ -1,0 +1,1 @@
+"""The machine that computes: devices, who has claimed them, compiled code."""

@@ -1,0 +1,1 @@
+"""Trained models: what can be loaded and asked."""
