@@ -21,7 +21,7 @@ freeze() { # a CUDA build of torch brings its own libraries: they come with torc
     "${pip[@]}" freeze --all | sed -E 's/^(torch==[0-9.]+)\+.*/\1/' | grep -vE '^(pip|wheel|triton)==|^(nvidia|cuda)-' | sort -f
 }
 
-"${pip[@]}" install --quiet "setuptools>=77" requests
+"${pip[@]}" install --quiet "hatchling>=1.25" requests
 { asks ""; asks workflow; } | grep -vE "$bare" > "$folder/run.txt"
 echo "$torch" >> "$folder/run.txt"
 "${pip[@]}" install --quiet -r "$folder/run.txt"
