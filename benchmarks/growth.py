@@ -28,11 +28,12 @@ from contenders import featdiff_
 
 from featdiff import artifacts
 from featdiff.data.archive import ImageArchive
-from featdiff.data.groups import GroupBatches
+from featdiff.data.groups import Groups
 from featdiff.evaluation import measure, selection
 from featdiff.evaluation.embedding import Features
 from featdiff.evaluation.frechet import moments
 from featdiff.features.centroids import CentroidTable
+from featdiff.seeds import Streams
 from featdiff.settings.evaluation import Evaluation
 from featdiff.settings.network import Network
 
@@ -59,14 +60,20 @@ def images(count: int, classes: int) -> tuple[np.ndarray, np.ndarray]:
 
 
 def grouping(count: int, classes: int = 10) -> Callable[[], object]:
-    pixels, labels = images(count, classes)
-    return lambda: GroupBatches(pixels, labels, group=2, seed=0, flip=True)
+    labels = torch.from_numpy(images(count, classes)[1])
+    return lambda: Groups(labels, size=2)
 
 
 def batches(count: int, classes: int) -> Callable[[], object]:
     """Twenty batches of pairs."""
-    drawn = GroupBatches(*images(count, classes), group=2, seed=0, flip=True)
-    return lambda: [drawn.batch(k, 64) for k in range(20)]
+    pixels, labels = (torch.from_numpy(array) for array in images(count, classes))
+    groups, streams = Groups(labels, size=2), Streams(0, [("batch", i) for i in range(64)])
+
+    def draw(k: int) -> torch.Tensor:
+        words = streams.words(k, 4)[0]
+        return pixels[groups.choose(words[::2, 0], words[:, 1].view(-1, 2))].float()
+
+    return lambda: [draw(k) for k in range(20)]
 
 
 def sorting(classes: int) -> Callable[[], object]:

@@ -5,6 +5,7 @@ import math
 import torch
 from torch import Tensor
 
+from featdiff import philox
 from featdiff.diffusion.corruptions import Process
 from featdiff.errors import UserError
 from featdiff.settings.training import LogNormalNoise, SquaredUniformNoise
@@ -20,15 +21,15 @@ cleaned, seldom. It learns to tell the two by a jump next to 0, and the last ste
 """
 
 
-def draw(law: LogNormalNoise | SquaredUniformNoise, count: int, generator: torch.Generator) -> Tensor:
-    """Draw training noise levels (count,).
+def draw(law: LogNormalNoise | SquaredUniformNoise, words: Tensor) -> Tensor:
+    """Training noise levels (count,) from random 32-bit words (count, 2).
 
     Log-normal (arXiv 2206.00364, section 5) or ``sigma = maximum * u^2`` (arXiv 2410.11646, appendix A), the latter kept
     above 1e-4.
     """
     if law.kind == "lognormal":
-        return (law.mean + law.std * torch.randn(count, generator=generator)).exp()
-    return (law.maximum * torch.rand(count, generator=generator) ** 2).clamp(min=1e-4)
+        return (law.mean + law.std * philox.box_muller(words[:, 0], words[:, 1])[0]).exp()
+    return (law.maximum * philox.uniform(words[:, 0]) ** 2).clamp(min=1e-4)
 
 
 def karras(start: float, end: float, steps: int, *, rho: float = 7.0) -> Tensor:

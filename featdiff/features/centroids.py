@@ -69,11 +69,12 @@ def class_centroid(
     ``name`` names the noise: the same name gives the same draws.
     """
     total = torch.zeros(denoiser.feature_dim, dtype=torch.float64, device=images.device)
-    for draw in range(settings.draws):
-        generator = seeds.generator(settings.seed, "centroid", *name, draw)
-        for batch in images.split(settings.batch):
-            t = batch.new_full((len(batch),), sigma)
-            noisy = denoiser.process.corrupt(batch, t, torch.randn(batch.shape, generator=generator).to(batch))
+    for first in range(0, len(images), settings.batch):
+        batch = images[first : first + settings.batch]
+        names = [("centroid", *name, first + i) for i in range(len(batch))]
+        noise, t = seeds.Streams(settings.seed, names, images.device), batch.new_full((len(batch),), sigma)
+        for draw in range(settings.draws):
+            noisy = denoiser.process.corrupt(batch, t, noise.normal(draw, tuple(batch.shape[1:])))
             total += denoiser.features(noisy, t).double().sum(0)
     return total / (settings.draws * len(images))
 

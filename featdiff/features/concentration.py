@@ -43,8 +43,8 @@ def rows(
 
 def noised(process: Process, images: Tensor, sigma: float, seed: int, *name: str | int) -> Tensor:
     """Images corrupted to level ``sigma``; the same for every model, so that they differ by the model alone."""
-    generator = seeds.generator(seed, "denoising", *name, repr(sigma))
-    z = torch.randn(images.shape, generator=generator).to(images)
+    names = [("denoising", *name, repr(sigma), i) for i in range(len(images))]
+    z = seeds.Streams(seed, names, images.device).normal(0, tuple(images.shape[1:]))
     return process.corrupt(images, images.new_full((len(images),), sigma), z)
 
 

@@ -18,7 +18,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from featdiff import artifacts, seeds
+from featdiff import artifacts, philox, seeds
 from featdiff.data import archive
 from featdiff.devices.devices import pick_device, to_images
 from featdiff.diffusion.denoiser import Denoiser
@@ -54,13 +54,14 @@ def directed(denoiser: Denoiser, images: Mapping[int, Tensor], settings: Distanc
 def _per_image(denoiser: Denoiser, x: Tensor, y: int, labels: list[int], settings: Distances) -> Tensor:
     """One value for each image of class ``y`` and each class: (N, K), float64."""
     width = math.log(settings.sigma_max / settings.sigma_min)
-    generator = seeds.generator(settings.seed, "density distance", y)
+    noise = seeds.Streams(settings.seed, [("density distance", y, i) for i in range(len(x))], x.device)
+    within = seeds.Streams(settings.seed, [("density level", y, i) for i in range(len(x))], x.device)
     rows = (-1, *[1] * (x.ndim - 1))
     total = torch.zeros(len(x), len(labels), dtype=torch.float64, device=x.device)
     for part in range(settings.draws):
-        place = (part + torch.rand(len(x), generator=generator, dtype=torch.float64)) / settings.draws
+        place = (part + philox.uniform(within.words(part, 4)[0, :, 0]).double()) / settings.draws
         sigma = (settings.sigma_min * (place * width).exp()).to(x)
-        noisy = x + sigma.view(rows) * torch.randn(x.shape, generator=generator, dtype=x.dtype).to(x)
+        noisy = x + sigma.view(rows) * noise.normal(part, tuple(x.shape[1:])).to(x)
         told = [denoiser(noisy, sigma, torch.full((len(x),), label, device=x.device)) for label in labels]
         own = told[labels.index(y)]
         for column, other in enumerate(told):

@@ -41,12 +41,16 @@ class Start:
     rest: Tensor  # (), deviation of a pixel outside the directions
 
     def draw(self, labels: Tensor, sigma: float, noise: Noise) -> Tensor:
-        """One start for each label (B,), -1 for none; draws noise twice."""
+        """One start for each label (B,), -1 for none, on the device of all of them; draws noise twice."""
         white, inside = noise(), noise().flatten(1)[:, : len(self.directions)]
-        rows = labels.cpu() + 1 if len(self.means) > 1 else torch.zeros_like(labels, device="cpu")
+        rows = labels + 1 if len(self.means) > 1 else torch.zeros_like(labels)
         inside = self.means[rows] + (self.factors[rows] @ inside[..., None])[..., 0]
         known = self.centre + (inside @ self.directions).view(white.shape)
         return known + (self.rest**2 + sigma**2).sqrt() * white
+
+    def to(self, device: torch.device) -> "Start":
+        """The same on a device."""
+        return Start(*(part.to(device) for part in vars(self).values()))
 
     def of_all(self) -> "Start":
         """The start of all images for every label: for classes never trained on."""

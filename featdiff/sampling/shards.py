@@ -1,7 +1,7 @@
 """Sampling scattered over jobs: which images a shard draws, how it draws them, how shards are gathered.
 
-Image ``number`` of class ``label`` has a noise generator of its own, and every network call has the same batch shape (a part
-batch is padded), so an image is the same, bit for bit on the CPU, however the work is sharded.
+Image ``number`` of class ``label`` has a stream of noise of its own, and a part batch is padded where its size would change the
+sums, so an image is the same, bit for bit on the CPU, however the work is sharded.
 """
 
 from collections.abc import Callable, Sequence
@@ -27,10 +27,10 @@ from featdiff.models.checkpoint import Checkpoint
 from featdiff.models.guided import Arithmetic, GuidedDenoiser, Source
 from featdiff.sampling import corrupted
 from featdiff.sampling.corrupted import Corrupted
-from featdiff.sampling.noise import ahead_of
 from featdiff.settings.sampling import Sampling, SoftSampler
 
 UNCONDITIONAL = "unconditional"
+PART = 16  # on a CPU, images that a part batch is padded to a multiple of
 SAMPLERS = {"ddpm": samplers.ddpm, "ddim": samplers.ddim, "heun": samplers.heun, "dpm++2m": samplers.dpm_solver_2m}
 SOFT = {"naive": soft_samplers.naive, "momentum": soft_samplers.momentum, "flow": soft_samplers.flow}
 
@@ -116,31 +116,35 @@ def draw_batch(
     trained: Checkpoint,
     device: torch.device,
     known: Corrupted | None = None,
-    *,
-    ahead: bool | None = None,
 ) -> Tensor:
-    """Draw the images of a batch, padded to the full batch size; returns (len(batch), C, H, W).
-
-    ``known`` is what a model with a corruption needs: its start and its levels. ``ahead``: see :func:`noise.ahead_of`.
-    """
-    padded = batch + [batch[-1]] * (settings.batch - len(batch))
-    noise = seeds.SampleNoise(
-        settings.seed, [tuple(d) for d in padded], (trained.data.channels, trained.data.size, trained.data.size)
-    )
+    """Draw the images of a batch; returns (len(batch), C, H, W). ``known`` is what a model with a corruption needs."""
+    padded = batch + [batch[-1]] * (_size(len(batch), settings, device) - len(batch))
+    shape = (trained.data.channels, trained.data.size, trained.data.size)
+    noise = seeds.SampleNoise(settings.seed, map(tuple, padded), shape, device)
+    labels = torch.tensor([d.label for d in padded]).to(device)
     if known is None:
         x = trained.data.mean + settings.sigma_start * noise()
     else:
         top = torch.ones((), dtype=torch.float64)
-        x = known.start.draw(torch.tensor([d.label for d in padded]), trained.denoiser.process.sigma(top).item(), noise)
-    x = x.to(device, memory_format=torch.channels_last)
-    told = settings.guidance.kind != "none"
-    condition = torch.tensor([d.label for d in padded], device=device) if told else None
+        x = known.start.to(device).draw(labels, trained.denoiser.process.sigma(top).item(), noise)
+    x = x.contiguous(memory_format=torch.channels_last)
+    condition = labels if settings.guidance.kind != "none" else None
     sampler, grid = _sampler(settings, trained), _levels(settings, trained, known)
-    with ahead_of(noise, device, ahead=ahead) as on_device:
-        x = sampler(denoiser, x, grid, on_device, condition)[: len(batch)]
+    x = sampler(denoiser, x, grid, noise, condition)[: len(batch)]
     if not bool(torch.isfinite(x).all()):
         raise UserError("the samples are not finite: lower the guidance strength or take more steps")
     return x
+
+
+def _size(count: int, settings: Sampling, device: torch.device) -> int:
+    """How many images a batch of ``count`` is padded to.
+
+    Compiled code is of one shape. On a CPU the products of fewer than five images are added in another order than those of
+    more: padded to a multiple of 16, an image has the same bits in a batch of any size.
+    """
+    if settings.compile:
+        return settings.batch
+    return min(settings.batch, -(-count // PART) * PART) if device.type == "cpu" else count
 
 
 def gather(shards: list[Path], out: Path) -> None:

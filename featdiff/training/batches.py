@@ -1,7 +1,8 @@
-"""The batches of a training: drawn by seed on the CPU, put together where the network computes.
+"""The batches of a training: drawn by seed and put together on the device that computes.
 
-The training images lie on the device as uint8; what crosses over for a batch are row numbers, coin throws and noise. Batch k
-depends on (seed, k) alone, so beside a GPU the next ones are drawn on threads while it computes, and it changes no bit.
+Image i of batch k has streams of its own for what chance says of it and for its noise, so a batch depends on (seed, k) alone and
+each process of a distributed run draws its slice of it. The training images lie on the device as uint8; those that don't fit
+there stay in memory, or mapped from a file, and threads gather the next batches while the device computes.
 """
 
 from collections import deque
@@ -9,109 +10,148 @@ from collections.abc import Generator
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import NamedTuple
 
+import numpy as np
 import torch
-from accelerate import Accelerator
 from torch import Tensor
 
-from featdiff import seeds
+from featdiff import philox
 from featdiff.data.archive import ImageArchive
-from featdiff.data.groups import GroupBatches
+from featdiff.data.groups import Groups
 from featdiff.devices import devices
 from featdiff.diffusion import levels
 from featdiff.errors import UserError
+from featdiff.seeds import Streams
 from featdiff.settings.training import TrainSpec
 
-AHEAD = 4  # batches being drawn while a GPU computes; on a CPU a thread for it would only take the network's time
+AHEAD = 4  # batches being gathered while the device computes
+AT_ONCE = 64  # batches whose words are drawn together: on their own they are small
+WORDS = 8  # random words of an image: level (2), mirror, label hidden, class of its group, its place in the class
 
 
-class Drawn(NamedTuple):
-    """What chance says of a batch (B,): all that its images, levels and noise are made from."""
+class Gathered(NamedTuple):
+    """The images of a batch where the training images lie: rows (B,), pixels (B, H, W, C) uint8, which are to be mirrored."""
 
     rows: Tensor
+    pixels: Tensor
     mirrored: Tensor | None
-    t: Tensor
-    z: Tensor  # (2, B, C, H, W)
-    labels: Tensor | None  # to be told
-
-    def pinned(self) -> "Drawn":
-        """The same in memory from which a GPU copies without anyone waiting."""
-        optional = [None if part is None else part.pin_memory() for part in (self.mirrored, self.labels)]
-        return Drawn(self.rows.pin_memory(), optional[0], self.t.pin_memory(), self.z.pin_memory(), optional[1])
 
 
 Batch = tuple[Tensor, Tensor, Tensor, Tensor | None]
 
 
 class Batches:
-    """Batch k of a run, this process's slice of it, on the device: images, noise levels, noise, labels to tell or None."""
+    """Batch k of a run on the device: images (B, C, H, W), levels (B,), noise (1 or 2, B, C, H, W), labels to tell or None.
 
-    def __init__(self, spec: TrainSpec, images: ImageArchive, accelerator: Accelerator):
-        self.spec = spec
+    ``share`` is the index of this process and the count of all; each has an equal slice of the batch.
+    """
+
+    def __init__(self, spec: TrainSpec, images: ImageArchive, device: torch.device, *, share: tuple[int, int] = (0, 1)):
+        self.spec, self.device = spec, device
         self.no_label = len(images.classes)
         self.group = spec.training.partners + 1 if spec.condition == "feature" else 1
         self.same_level = 1 if spec.training.partner_noise == "clean" else self.group
-        self.batches = GroupBatches(
-            images.images, images.labels, group=self.group, seed=spec.seed, flip=spec.training.flip
-        )
-        self.device = accelerator.device
-        if devices.has_room(self.device, self.batches.images.nbytes):
-            self.batches.images = self.batches.images.to(self.device)
-        size, count = spec.training.batch, accelerator.num_processes
+        size, (index, count) = spec.training.batch, share
         if size % (count * self.group):
             raise UserError(
                 f"the batch of {size} images in groups of {self.group} can't be shared by {count} processes"
             )
-        self.rows = slice(accelerator.process_index * size // count, (accelerator.process_index + 1) * size // count)
+        self.mapped = isinstance(images.images, np.memmap)
+        self.images = torch.from_numpy(images.images)
+        if devices.has_room(device, self.images.nbytes):
+            self.images = self.images.to(device)
+        self.groups = Groups(torch.tensor(images.labels, device=self.images.device), size=self.group)
+        mine = range(index * size // count, (index + 1) * size // count)
+        names = [("batch", i) for i in mine]
+        self.chance = Streams(spec.seed, names, device)
+        self.choice = Streams(spec.seed, names, self.images.device)  # the same words, where the images are
+        kinds = ("noise", "partner noise") if spec.condition == "feature" else ("noise",)
+        self.noise = Streams(spec.seed, [(kind, i) for kind in kinds for i in mine], device)
+        self.shape = (len(kinds), len(mine), *(self.images.shape[axis] for axis in (3, 1, 2)))
+        self._words: dict[torch.device, tuple[int, Tensor]] = {}
 
-    def draw(self, k: int) -> Drawn:
-        """What chance says of batch ``k``, on the CPU."""
-        size, law = self.spec.training.batch, self.spec.training.noise
-        rows, mirrored = self.batches.choose(k, size)
-        generator = seeds.generator(self.spec.seed, "noise", k)
-        count, corrupted = size // self.same_level, self.spec.corruption is not None
-        t = torch.rand(count, generator=generator) if corrupted else levels.draw(law, count, generator)
-        t = t.repeat_interleave(self.same_level)
-        z = torch.randn((2, size, *self.batches.images.shape[1:]), generator=generator)
-        labels = None
-        if self.spec.condition == "label":
-            hidden = torch.rand(size, generator=generator) < self.spec.training.label_dropout
-            labels = torch.where(hidden, self.no_label, self.batches.labels[rows])[self.rows]
-        mine = self.rows
-        return Drawn(rows[mine], None if mirrored is None else mirrored[mine], t[mine], z[:, mine], labels)
+    def words(self, streams: Streams, k: int) -> Tensor:
+        """The random words (B, WORDS) of batch ``k``, where its streams are."""
+        part, drawn = self._words.get(streams.keys.device, (-1, streams.keys))
+        if part != k // AT_ONCE:  # two threads may both draw it: the same words
+            part, drawn = k // AT_ONCE, streams.words(k // AT_ONCE * AT_ONCE, WORDS, blocks=AT_ONCE)
+            self._words[streams.keys.device] = part, drawn
+        return drawn[k % AT_ONCE]
 
-    def on_device(self, drawn: Drawn) -> Batch:
-        """The batch that was drawn, on the device; on a GPU nobody waits for it."""
-        x = self.batches.take(drawn.rows, drawn.mirrored, self.device)
-        t, z = (part.to(self.device, non_blocking=True) for part in (drawn.t, drawn.z))
-        return x, t, z, None if drawn.labels is None else drawn.labels.to(self.device, non_blocking=True)
+    def choose(self, k: int) -> tuple[Tensor, Tensor | None]:
+        """The rows (B,) of batch ``k`` and which of them are mirrored, or None, where the images are."""
+        drawn = self.words(self.choice, k)
+        rows = self.groups.choose(drawn[:: self.group, 4], drawn[:, 5].view(-1, self.group))
+        return rows, philox.uniform(drawn[:, 2]) <= 0.5 if self.spec.training.flip else None
+
+    def levels(self, k: int) -> Tensor:
+        """The noise levels (B,) of batch ``k``, or the levels of its corruption; a group may share one."""
+        drawn = self.words(self.chance, k)[:: self.same_level]
+        if self.spec.corruption is not None:
+            t = philox.uniform(drawn[:, 0])
+        else:
+            t = levels.draw(self.spec.training.noise, drawn[:, :2])
+        return t.repeat_interleave(self.same_level)
+
+    def told(self, k: int, rows: Tensor) -> Tensor | None:
+        """The labels (B,) that a network with labels is told of batch ``k``; some are hidden."""
+        if self.spec.condition != "label":
+            return None
+        labels = self.groups.labels[rows].to(self.device, non_blocking=True)
+        hidden = philox.uniform(self.words(self.chance, k)[:, 3]) <= self.spec.training.label_dropout
+        return torch.where(hidden, self.no_label, labels)
+
+    def gather(self, k: int) -> Gathered:
+        """The images of batch ``k``; beside a GPU in memory that it copies from without anyone waiting."""
+        rows, mirrored = self.choose(k)
+        pixels = self.images.index_select(0, rows)
+        if self.images.device != self.device:
+            pixels = pixels.pin_memory()
+        return Gathered(rows, pixels, mirrored)
+
+    def scaled(self, gathered: Gathered) -> Tensor:
+        """The images (B, C, H, W), float32 in [0, 1]: uint8 until they are on the device, mirrored there."""
+        pixels, mirrored = gathered.pixels.to(self.device, non_blocking=True), gathered.mirrored
+        if mirrored is not None:
+            turned = mirrored.to(self.device, non_blocking=True)[:, None, None, None]
+            pixels = torch.where(turned, pixels.flip(2), pixels)
+        return pixels.permute(0, 3, 1, 2).float().div_(255)
+
+    def finish(self, k: int, gathered: Gathered) -> Batch:
+        """Batch ``k`` of images that were gathered."""
+        z = self.noise.normal(k, self.shape[2:]).view(self.shape)
+        return self.scaled(gathered), self.levels(k), z, self.told(k, gathered.rows)
 
     def batch(self, k: int) -> Batch:
-        """Batch ``k``, drawn and put together now."""
-        return self.on_device(self.draw(k))
+        """Batch ``k``, gathered and put together now."""
+        return self.finish(k, self.gather(k))
 
     def upcoming(self, steps: range, *, ahead: int | None = None) -> Generator[Batch, None, None]:
-        """The batches of ``steps`` in order, ``ahead`` of them drawn on threads before they are asked for.
+        """The batches of ``steps`` in order, ``ahead`` of them gathered on threads before they are asked for.
 
-        None is :data:`AHEAD` beside a GPU, else 0. What goes wrong in a thread is raised here when its batch's turn comes;
-        close the iterator, and no thread is left.
+        None is :data:`AHEAD` where the images do not lie on the device or are mapped from a file, else 0. What goes wrong in a
+        thread is raised here when its batch's turn comes; close the iterator, and no thread is left.
         """
         if ahead is None:
-            ahead = AHEAD if self.device.type == "cuda" else 0
+            ahead = AHEAD if self.mapped or self.images.device != self.device else 0
         if not ahead:
             yield from map(self.batch, steps)
             return
-        waiting: deque[Future[Drawn]] = deque()
-        pool = ThreadPoolExecutor(ahead, "batch", initializer=devices.stand_at, initargs=(self.device,))
+        waiting: deque[tuple[int, Future[Gathered]]] = deque()
+        pool = ThreadPoolExecutor(ahead, "batch")
         try:
             for k in steps:
-                waiting.append(pool.submit(self._prepared, k))
+                waiting.append((k, pool.submit(self._gather_on_thread, k)))
                 if len(waiting) > ahead:
-                    yield self.on_device(waiting.popleft().result())
+                    yield self._next(waiting)
             while waiting:
-                yield self.on_device(waiting.popleft().result())
+                yield self._next(waiting)
         finally:
             pool.shutdown(cancel_futures=True)
 
-    def _prepared(self, k: int) -> Drawn:
-        drawn = self.draw(k)
-        return drawn.pinned() if self.device.type == "cuda" else drawn
+    def _gather_on_thread(self, k: int) -> Gathered:
+        devices.stand_at(self.device)
+        return self.gather(k)
+
+    def _next(self, waiting: deque[tuple[int, Future[Gathered]]]) -> Batch:
+        k, gathered = waiting.popleft()
+        return self.finish(k, gathered.result())

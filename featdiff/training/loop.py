@@ -152,7 +152,9 @@ def train(spec: TrainSpec, data: Path, out: Path, *, state: Path) -> None:
     if accelerator.is_main_process:
         artifacts.remove_leftovers(run.keep / resume.FILE)
     run.load(_from_first(accelerator, lambda: resume.read_state(run.keep, run.denoiser)))
-    steps(run, spec.training, accelerator, objective, Batches(spec, images, accelerator))
+    share = (accelerator.process_index, accelerator.num_processes)
+    batches = Batches(spec, images, devices.pick_device(), share=share)
+    steps(run, spec.training, accelerator, objective, batches)
     if accelerator.is_main_process:
         run.save()
         checkpoint.write(out, run.averages(), description, made)
@@ -181,7 +183,7 @@ def steps(
     *,
     ahead: int | None = None,
 ) -> None:
-    """Run the steps that are left; ``ahead`` batches are drawn before they are needed (:meth:`Batches.upcoming`)."""
+    """Run the steps that are left; ``ahead`` batches are gathered before they are needed (:meth:`Batches.upcoming`)."""
     total = -(-training.images // training.batch)
     save_every = max(1, training.save_every // training.batch)
     recent: list[Tensor] = []

@@ -1,7 +1,5 @@
 """Sampling is the same however it is sharded; gathering refuses what does not belong together."""
 
-import threading
-
 import numpy as np
 import pytest
 import torch
@@ -9,9 +7,7 @@ import torch
 from featdiff.data import archive
 from featdiff.errors import UserError
 from featdiff.features import centroids
-from featdiff.models.guided import GuidedDenoiser, Source
 from featdiff.sampling import shards
-from featdiff.sampling.noise import ahead_of
 from featdiff.sampling.shards import Draw
 from featdiff.settings.centroids import Centroids
 from featdiff.settings.sampling import Sampling
@@ -59,6 +55,15 @@ def test_every_image_is_the_same_bit_for_bit_at_any_number_of_shards(kind, tiny_
     assert np.array_equal(whole.images, split.images)
     assert whole.index["index"].tolist() == [0, 1, 2, 3, 4] * 2
     assert len({image.tobytes() for image in whole.images}) == 10
+
+
+def test_so_is_it_where_the_shards_leave_part_batches_of_several_sizes(tiny_checkpoint, table, tmp_path):
+    row = sampling(images=20, batch=32)
+    whole, split = (
+        draw(row.model_copy(update={"shards": count}), tiny_checkpoint, table, tmp_path / str(count))
+        for count in (1, 7)
+    )
+    assert np.array_equal(whole.images, split.images)
 
 
 def test_the_batch_size_changes_no_pixel_by_more_than_one_gray_level(tiny_checkpoint, table, tmp_path):
@@ -120,23 +125,14 @@ def test_feature_guidance_without_centroids_is_refused(tiny_checkpoint, tmp_path
         shards.sample_shard(sampling(), tiny_checkpoint, None, 0, tmp_path / "0.zip")
 
 
-@pytest.mark.parametrize("kind", KINDS)
-def test_noise_drawn_a_call_ahead_changes_no_bit_and_leaves_no_thread(kind, tiny_checkpoint, table):
-    options = {} if kind == "ascent" else {"steps": 6}
-    row = sampling(sampler={"kind": kind, **options}, sigma_end=0.3 if kind == "ascent" else 0.05)
-    denoiser = GuidedDenoiser(row.guidance, Source(tiny_checkpoint, table), None, torch.device("cpu"))
-    batch = [Draw(label, number) for label in (0, 1) for number in (0, 1)]
-    plain, ahead = (
-        shards.draw_batch(row, denoiser, batch, denoiser.trained, torch.device("cpu"), ahead=choice)
-        for choice in (False, True)
-    )
-    assert torch.equal(ahead, plain)
-    assert not [thread for thread in threading.enumerate() if thread.name.startswith("noise")]
-
-
-def test_what_fails_while_noise_is_drawn_ahead_is_raised_where_the_noise_is_asked_for():
-    blocks = iter([torch.zeros(2), torch.ones(2)])
-    with ahead_of(lambda: next(blocks), torch.device("cpu"), ahead=True) as noise:
-        assert [noise()[0].item(), noise()[0].item()] == [0, 1]
-        with pytest.raises(StopIteration):
-            noise()
+def test_part_batches_are_padded_on_a_cpu_to_a_multiple_compiled_to_the_batch_and_elsewhere_not_at_all():
+    sizes = {
+        (kind, compiled): [
+            shards._size(count, sampling(batch=40, compile=compiled), torch.device(kind)) for count in (3, 16, 33, 40)
+        ]
+        for kind in ("cpu", "meta")
+        for compiled in (False, True)
+    }
+    assert sizes["cpu", False] == [16, 16, 40, 40]
+    assert sizes["meta", False] == [3, 16, 33, 40]
+    assert sizes["cpu", True] == sizes["meta", True] == [40] * 4

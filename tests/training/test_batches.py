@@ -1,4 +1,4 @@
-"""Batches are put together on the device and drawn ahead on threads: the same batches, in the same order, and no thread is left."""
+"""Batches are drawn and put together on the device; where images lie elsewhere, threads gather them ahead: the same batches."""
 
 import os
 import random
@@ -6,14 +6,15 @@ import signal
 import threading
 import time
 
+import numpy as np
 import pytest
 import torch
-from accelerate import Accelerator
 
-from featdiff import artifacts, seeds
+from featdiff import artifacts, philox
 from featdiff.data import archive
 from featdiff.devices import devices
 from featdiff.diffusion import levels
+from featdiff.seeds import Streams
 from featdiff.settings.corruption import BlurCorruption
 from featdiff.training import loop, resume
 from featdiff.training.batches import Batches
@@ -31,29 +32,37 @@ def spec_of(spec, condition, **training):
     return changed
 
 
-def made(spec, dataset) -> Batches:
-    return Batches(spec, archive.read(dataset, "dataset").select(split="train"), Accelerator(cpu=True))
+def images_of(dataset) -> archive.ImageArchive:
+    return archive.read(dataset, "dataset").select(split="train")
+
+
+def made(spec, dataset, **share) -> Batches:
+    return Batches(spec, images_of(dataset), torch.device("cpu"), **share)
 
 
 def by_hand(spec, dataset, k):
-    """Batch k written out: gather, mirror and scale on the CPU, then the level, the noise and who is told a label."""
-    images = archive.read(dataset, "dataset").select(split="train")
-    batches, training = made(spec, dataset).batches, spec.training
-    generator = seeds.generator(spec.seed, "batch", k)
-    rows = batches.indices(generator, training.batch)
-    mirrored = torch.rand(training.batch, generator=generator) < 0.5
-    x = torch.from_numpy(images.images).permute(0, 3, 1, 2)[rows].float() / 255
-    x = torch.stack([image.flip(-1) if turned else image for image, turned in zip(x, mirrored, strict=True)])
-    generator = seeds.generator(spec.seed, "noise", k)
-    each = training.partners + 1 if spec.condition == "feature" and training.partner_noise == "same" else 1
-    count = training.batch // each
-    draw = torch.rand if spec.corruption else lambda n, generator: levels.draw(training.noise, n, generator)
-    t = draw(count, generator=generator).repeat_interleave(each)
-    z = torch.randn((2, *x.shape), generator=generator)
-    if spec.condition != "label":
-        return x, t, z, None
-    hidden = torch.rand(training.batch, generator=generator) < training.label_dropout
-    return x, t, z, torch.where(hidden, 2, torch.tensor(images.labels)[rows])
+    """Batch k written out, image by image: what its eight words say, then its noise."""
+    images, training = images_of(dataset), spec.training
+    group = training.partners + 1 if spec.condition == "feature" else 1
+    same_level = group if training.partner_noise == "same" else 1
+    of_class = [np.flatnonzero(images.labels == label) for label in range(2)]
+    x, t, z, told = [], [], [], []
+    for i in range(training.batch):
+        words, first, levelled = (
+            Streams(spec.seed, [("batch", j)]).words(k, 8)[0, 0] for j in (i, i - i % group, i - i % same_level)
+        )
+        if i % group == 0:
+            left = list(of_class[first[4] * 2 >> 32])
+        row = left.pop(words[5] * len(left) >> 32)
+        image = torch.from_numpy(images.images[row]).permute(2, 0, 1).float() / 255
+        x.append(image.flip(-1) if (words[2] + 0.5) / 2**32 < 0.5 else image)
+        u = philox.uniform(levelled)
+        t.append(u[0] if spec.corruption else levels.draw(training.noise, levelled[None, :2])[0])
+        kinds = ("noise", "partner noise") if spec.condition == "feature" else ("noise",)
+        z.append(torch.cat([Streams(spec.seed, [(kind, i)]).normal(k, image.shape) for kind in kinds]))
+        told.append(2 if philox.uniform(words)[3] <= training.label_dropout else images.labels[row])
+    labels = torch.tensor(told) if spec.condition == "label" else None
+    return torch.stack(x), torch.stack(t), torch.stack(z, 1), labels
 
 
 def assert_same(one, two):
@@ -64,82 +73,107 @@ def assert_same(one, two):
 @pytest.mark.parametrize("condition", ["feature", "label", "none", "soft"])
 def test_a_batch_is_what_its_draws_say_bit_for_bit(condition, tiny_dataset, tiny_spec):
     spec = spec_of(tiny_spec, condition)
-    for k in (0, 3):
+    for k in (0, 3, 70):
         assert_same(made(spec, tiny_dataset).batch(k), by_hand(spec, tiny_dataset, k))
 
 
-def test_drawn_ahead_the_batches_and_their_order_are_the_same_whatever_the_threads_do(
+@pytest.mark.parametrize("condition", ["feature", "label"])
+def test_the_slices_of_several_processes_are_the_batch_of_one(condition, tiny_dataset, tiny_spec):
+    spec = spec_of(tiny_spec, condition)
+    whole = made(spec, tiny_dataset).batch(5)
+    slices = [made(spec, tiny_dataset, share=(index, 2)).batch(5) for index in range(2)]
+    parts = [
+        None if part is None else torch.cat([part, other], dim=1 if part.ndim == 5 else 0)
+        for part, other in zip(*slices, strict=True)
+    ]
+    assert_same(parts, whole)
+
+
+def test_beside_the_cpu_a_batch_is_drawn_on_the_device_and_nobody_waits_for_it(tiny_dataset, tiny_spec, monkeypatch):
+    """A meta device stands in for a GPU: its tensors have no values, so what asks for one, or mixes devices, fails."""
+    for condition in ("feature", "label"):
+        batches = made(spec_of(tiny_spec, condition), tiny_dataset)
+        meta = torch.device("meta")
+        batches.device, batches.images = meta, batches.images.to(meta)
+        for streams in (batches.chance, batches.choice, batches.noise):
+            streams.keys = streams.keys.to(meta)
+        for name in ("labels", "counts", "order", "starts"):
+            setattr(batches.groups, name, getattr(batches.groups, name).to(meta))
+        assert {part.device for part in batches.batch(3) if part is not None} == {meta}
+
+
+def test_gathered_ahead_the_batches_and_their_order_are_the_same_whatever_the_threads_do(
     tiny_dataset, tiny_spec, monkeypatch
 ):
     spec = spec_of(tiny_spec, "label")
     plain = [made(spec, tiny_dataset).batch(k) for k in range(2, 30)]
-    draw, wait = Batches.draw, random.Random(0)
+    gather, wait = Batches.gather, random.Random(0)
 
     def slowly(self, k):
         time.sleep(wait.uniform(0, 0.01))
-        return draw(self, k)
+        return gather(self, k)
 
-    monkeypatch.setattr(Batches, "draw", slowly)
+    monkeypatch.setattr(Batches, "gather", slowly)
     ahead = list(made(spec, tiny_dataset).upcoming(range(2, 30), ahead=3))
     assert len(ahead) == len(plain)
     for one, two in zip(ahead, plain, strict=True):
         assert_same(one, two)
-    assert not drawing()
+    assert not gathering()
 
 
-def drawing() -> list[str]:
+def gathering() -> list[str]:
     return [thread.name for thread in threading.enumerate() if thread.name.startswith("batch")]
 
 
 @pytest.fixture
-def drawn_ahead(monkeypatch):
-    """Training draws three batches ahead, as beside a GPU."""
+def gathered_ahead(monkeypatch):
+    """Training gathers three batches ahead, as for images in a file."""
     upcoming = Batches.upcoming
     monkeypatch.setattr(Batches, "upcoming", lambda self, steps, ahead=None: upcoming(self, steps, ahead=3))
 
 
-def test_drawn_ahead_stopped_and_taken_up_again_the_weights_are_the_same_bit_for_bit(
-    tiny_dataset, tiny_spec, tiny_checkpoint, tmp_path, killed_at_step_30, drawn_ahead
+def test_gathered_ahead_stopped_and_taken_up_again_the_weights_are_the_same_bit_for_bit(
+    tiny_dataset, tiny_spec, tiny_checkpoint, tmp_path, killed_at_step_30, gathered_ahead
 ):
     out = tmp_path / "checkpoint.safetensors"
     with pytest.raises(KeyboardInterrupt):
         loop.train(tiny_spec, tiny_dataset, out, state=tmp_path / "state")
-    assert not drawing()
+    assert not gathering()
     loop.train(tiny_spec, tiny_dataset, out, state=tmp_path / "state")
     assert artifacts.sha256_file(out) == artifacts.sha256_file(tiny_checkpoint)
 
 
 def test_what_fails_in_a_thread_ends_the_run_at_the_step_it_belongs_to(
-    tiny_dataset, tiny_spec, tmp_path, monkeypatch, drawn_ahead
+    tiny_dataset, tiny_spec, tmp_path, monkeypatch, gathered_ahead
 ):
-    draw = Batches.draw
+    gather = Batches.gather
 
     def failing(self, k):
         if k == 25:
             raise MemoryError("no room for batch 25")
-        return draw(self, k)
+        return gather(self, k)
 
-    monkeypatch.setattr(Batches, "draw", failing)
+    monkeypatch.setattr(Batches, "gather", failing)
     with pytest.raises(MemoryError, match="batch 25"):
         loop.train(tiny_spec, tiny_dataset, tmp_path / "checkpoint.safetensors", state=tmp_path / "state")
     kept = resume.read_state(next((tmp_path / "state").glob(f"*/{resume.FILE}")).parent)
-    assert kept.step == 20 and not drawing()
+    assert kept.step == 20 and not gathering()
 
 
-def test_told_to_stop_while_threads_draw_a_run_saves_its_state_first(
-    tiny_dataset, tiny_spec, tmp_path, monkeypatch, drawn_ahead
+def test_told_to_stop_while_threads_gather_a_run_saves_its_state_first(
+    tiny_dataset, tiny_spec, tmp_path, monkeypatch, gathered_ahead
 ):
-    draw = Batches.draw
+    gather = Batches.gather
 
     def told(self, k):
         if k == 25:
             os.kill(os.getpid(), signal.SIGTERM)
-        return draw(self, k)
+        return gather(self, k)
 
-    monkeypatch.setattr(Batches, "draw", told)
+    monkeypatch.setattr(Batches, "gather", told)
     with pytest.raises(SystemExit) as ended:
         loop.train(tiny_spec, tiny_dataset, tmp_path / "checkpoint.safetensors", state=tmp_path / "state")
-    assert ended.value.code == 143 and not drawing()
+    assert ended.value.code == 143 and not gathering()
     kept = resume.read_state(next((tmp_path / "state").glob(f"*/{resume.FILE}")).parent)
     assert 20 < kept.step <= 26 and len(kept.tensors["losses"]) == kept.step
 

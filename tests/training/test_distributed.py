@@ -236,19 +236,15 @@ def test_the_gradient_of_a_batch_is_the_mean_of_its_slices_gradients(condition):
     assert (whole - mean).abs().max() < 1e-10 * whole.abs().max()
 
 
-def one_of(count: int, index: int) -> SimpleNamespace:
-    return SimpleNamespace(num_processes=count, process_index=index, device=torch.device("cpu"))
-
-
 def test_the_slices_of_all_processes_are_the_batch_of_one(tiny_spec, tiny_dataset):
     images = archive.read(tiny_dataset, "dataset").select(split="train")
     spec = tiny_spec.model_copy(update={"condition": "label"})
-    whole = loop.Batches(spec, images, one_of(1, 0)).batch(7)
-    slices = [loop.Batches(spec, images, one_of(4, index)).batch(7) for index in range(4)]
+    whole = loop.Batches(spec, images, torch.device("cpu")).batch(7)
+    slices = [loop.Batches(spec, images, torch.device("cpu"), share=(index, 4)).batch(7) for index in range(4)]
     for part, (axis, expected) in enumerate(zip((0, 0, 1, 0), whole, strict=True)):
         assert torch.equal(torch.cat([s[part] for s in slices], axis), expected)
     with pytest.raises(UserError, match=r"batch of 16 images in groups of 4 can't be shared by 3 processes"):
-        loop.Batches(tiny_spec, images, one_of(3, 0))
+        loop.Batches(tiny_spec, images, torch.device("cpu"), share=(0, 3))
 
 
 def test_processes_that_did_not_find_each_other_do_not_train_alone(tiny_spec, monkeypatch):

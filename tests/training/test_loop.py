@@ -4,7 +4,6 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from accelerate import Accelerator
 
 from featdiff import artifacts
 from featdiff.data.archive import ImageArchive
@@ -98,7 +97,7 @@ def drawn(spec: TrainSpec, k: int):
     images = np.random.default_rng(0).integers(0, 255, (40, 8, 8, 1), dtype=np.uint8)
     index = pd.DataFrame({"path": "", "split": "train", "label": np.arange(40) % 2, "class": ["a", "b"] * 20})
     return loop.Batches(
-        spec, ImageArchive(images, index, artifacts.manifest("dataset", {})), Accelerator(cpu=True)
+        spec, ImageArchive(images, index, artifacts.manifest("dataset", {})), torch.device("cpu")
     ).batch(k)
 
 
@@ -143,7 +142,7 @@ def test_a_label_network_is_trained_on_the_label_alone_and_without_one_on_none()
 def test_a_model_of_one_class_sees_no_image_of_another(tiny_dataset, tiny_spec, tmp_path, monkeypatch):
     seen = []
     plain = loop.Batches.batch
-    monkeypatch.setattr(loop.Batches, "batch", lambda self, k: seen.append(self.batches.labels) or plain(self, k))
+    monkeypatch.setattr(loop.Batches, "batch", lambda self, k: seen.append(self.groups.labels) or plain(self, k))
     spec = changed(tiny_spec, "none", images=64).model_copy(update={"only": "stripes"})
     loop.train(spec, tiny_dataset, tmp_path / "checkpoint.safetensors", state=tmp_path)
     assert seen and all(set(labels.tolist()) == {1} for labels in seen)

@@ -65,7 +65,7 @@ def test_losses_and_averaged_weights_are_those_of_the_plain_layers_and_update(
     images = archive.read(tiny_dataset, "dataset").select(split="train")
     description = loop.describe(images)
     accelerator = Accelerator(cpu=True)
-    batches = loop.Batches(spec, images, accelerator)
+    batches = loop.Batches(spec, images, accelerator.device)
     run, objective = loop.start(spec, description, accelerator, tmp_path)
     before = {name: value.clone() for name, value in run.averages().items()}
     loop.steps(run, training, accelerator, objective, batches)

@@ -42,7 +42,7 @@ def training(settings: dict[str, Any]) -> Work:
     spec = _spec(settings)
     accelerator = loop.accelerator_of(spec.training)
     state, objective = loop.start(spec, _description(settings), accelerator, Path("never-written"))
-    batches = loop.Batches(spec, _archive(settings), accelerator)
+    batches = loop.Batches(spec, _archive(settings), devices.pick_device())
 
     def run() -> None:
         until = (state.step + common.STEPS_A_RUN) * spec.training.batch
@@ -117,12 +117,12 @@ def in_operations(work: Work, make: Callable[[dict[str, Any]], Work], settings: 
 def loading(settings: dict[str, Any]) -> Work:
     """As many batches as an epoch has, of images that lie in memory."""
     spec = _spec(settings)
-    batches = loop.Batches(spec, _archive(settings), loop.accelerator_of(spec.training)).batches
+    batches = loop.Batches(spec, _archive(settings), devices.pick_device())
     count, number = settings["images"] // settings["batch"], itertools.count()
 
     def run() -> None:
         for _ in range(count):
-            batches.batch(next(number), settings["batch"])
+            batches.scaled(batches.gather(next(number)))
 
     return Work(run, count * settings["batch"])
 
@@ -133,12 +133,12 @@ def reading(settings: dict[str, Any]) -> Work:
     images = _archive(settings)
     archive.write(path, images.images, images.index, artifacts.manifest("dataset", {}))
     spec = _spec(settings)
-    accelerator, count = loop.accelerator_of(spec.training), settings["images"] // settings["batch"]
+    count = settings["images"] // settings["batch"]
 
     def run() -> None:
-        batches = loop.Batches(spec, archive.read(path, "dataset"), accelerator).batches
+        batches = loop.Batches(spec, archive.read(path, "dataset"), devices.pick_device())
         for k in range(count):
-            batches.batch(k, settings["batch"])
+            batches.scaled(batches.gather(k))
 
     return Work(run, count * settings["batch"])
 
