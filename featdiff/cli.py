@@ -93,6 +93,7 @@ def train(
     nodes: Annotated[int, typer.Option(min=1, help="Machines of this Slurm job to spread them over.")] = 1,
 ) -> None:
     """Train a network by denoising alone; killed and started again, it goes on where it was."""
+    from featdiff.devices import compiling
     from featdiff.devices.devices import keep_freed_memory
     from featdiff.training.launch import end_with_launcher, launch
 
@@ -104,6 +105,7 @@ def train(
 
     end_with_launcher()
     keep_freed_memory()
+    compiling.keep_in(compiling.FOLDER)
     run(_settings(TrainSpec, settings), data, out, state=state)
 
 
@@ -173,9 +175,11 @@ def sample(
     levels: Annotated[Path | None, typer.Option(help="A model with a corruption: the levels of its data set.")] = None,
 ) -> None:
     """Draw one shard of a sampling."""
+    from featdiff.devices import compiling
     from featdiff.models.guided import Source
     from featdiff.sampling.shards import sample_shard
 
+    compiling.keep_in(compiling.FOLDER)
     weaker = Source(weak, weak_centroids) if weak else None
     sample_shard(_settings(Sampling, settings), model, centroids, shard, out, weak=weaker, chosen=levels)
 
@@ -191,9 +195,11 @@ def gather(shards: Annotated[list[Path], typer.Argument(help="All shards of one 
 @app.command()
 def between(settings: SettingsText, model: Model, out: Out, centroids: Table = None) -> None:
     """Draw images along the line between two classes' centroids."""
+    from featdiff.devices import compiling
     from featdiff.models.guided import Source
     from featdiff.sampling.between import write
 
+    compiling.keep_in(compiling.FOLDER)
     write(_settings(BetweenSpec, settings), Source(model, centroids), out)
 
 
@@ -209,7 +215,7 @@ def between_measures(
     from featdiff.devices.devices import pick_device
     from featdiff.evaluation.between import measure_to
 
-    measure_to(_settings(Evaluation, settings), images, data, data_features, out, device=pick_device().type)
+    measure_to(_settings(Evaluation, settings), images, data, data_features, out, device=pick_device())
 
 
 @app.command()
@@ -219,7 +225,7 @@ def embed(settings: SettingsText, images: Annotated[Path, typer.Option(help="An 
     from featdiff.devices.devices import pick_device
     from featdiff.evaluation.embedding import embed as run
 
-    run(_settings(Evaluation, settings), images, artifacts.kind_of(images), out, device=pick_device().type)
+    run(_settings(Evaluation, settings), images, artifacts.kind_of(images), out, device=pick_device())
 
 
 @app.command()

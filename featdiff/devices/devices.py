@@ -1,4 +1,8 @@
-"""Devices: which one, what its processor needs to be told, how pixels get there and back."""
+"""Devices: which one, what its processor needs to be told, how pixels get there and back.
+
+This file alone decides what a GPU is called. Its index is always part of the name: torch takes "cuda" without one for the GPU
+that a thread happens to stand at, and refuses to set it.
+"""
 
 import ctypes
 import os
@@ -34,10 +38,42 @@ def pick_device() -> torch.device:
     if not torch.cuda.is_available():
         return torch.device("cpu")
     index = int(os.environ["LOCAL_RANK"]) if "LOCAL_RANK" in os.environ else _own(1)[0]
-    torch.cuda.set_device(index)  # for all that says "cuda" and no number
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # cuBLAS reads it once: its sums in one order
+    device = torch.device("cuda", index)
+    stand_at(device)
     allow_tf32(False)
-    torch.backends.cudnn.benchmark = True  # the shapes are always the same: let cuDNN try which algorithm is fastest
-    return torch.device("cuda", index)
+    be_exact(True)
+    return device
+
+
+def is_gpu(device: torch.device) -> bool:
+    """Whether it is a GPU, which computes while Python goes on."""
+    return device.type == "cuda"
+
+
+def be_exact(exact: bool) -> None:
+    """On a GPU: whether the same command gives the same bits, on the same kind of GPU with the same libraries.
+
+    cuDNN otherwise chooses its algorithms by a race, which another process may decide otherwise, and some add up gradients in
+    the order in which threads arrive. CPUs are exact by themselves and never told. An operation that has no exact form is
+    named in a warning.
+    """
+    torch.backends.cudnn.benchmark = not exact
+    torch.backends.cudnn.deterministic = exact
+    if torch.cuda.is_available():
+        torch.use_deterministic_algorithms(exact, warn_only=True)
+        torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
+
+
+def wait_for(device: torch.device) -> None:
+    """Wait until the device has done what it was told; a CPU has by then."""
+    if is_gpu(device):
+        torch.cuda.synchronize(device)
+
+
+def peak_memory(device: torch.device) -> int | None:
+    """The most bytes that tensors of this process have taken on a GPU so far; None on a CPU."""
+    return torch.cuda.max_memory_allocated(device) if is_gpu(device) else None
 
 
 def allow_tf32(allowed: bool) -> None:
@@ -54,7 +90,10 @@ def precision_of(wanted: str, device: torch.device) -> str:
     """The precision of a setting as this device has it: bf16 that it would only imitate is slower than fp32, and becomes that."""
     if wanted != "bf16" or has_bf16(device.type):
         return wanted
-    print(f"this {device.type.upper()} has no bf16 arithmetic of its own: fp32 is used instead", file=sys.stderr)
+    print(
+        f"this {'GPU' if is_gpu(device) else 'CPU'} has no bf16 arithmetic of its own: fp32 is used instead",
+        file=sys.stderr,
+    )
     return "fp32"
 
 
@@ -70,13 +109,13 @@ def has_bf16(kind: str) -> bool:
 
 def stand_at(device: torch.device) -> None:
     """Make the device that of this thread: a new thread stands at the first GPU, whichever its process has claimed."""
-    if device.type == "cuda":
+    if is_gpu(device):
         torch.cuda.set_device(device)
 
 
 def has_room(device: torch.device, size: int) -> bool:
     """Whether ``size`` bytes can lie on the device all the time: in half of what is free on a GPU."""
-    return device.type != "cuda" or 2 * size <= torch.cuda.mem_get_info(device)[0]
+    return not is_gpu(device) or 2 * size <= torch.cuda.mem_get_info(device)[0]
 
 
 def claim_visible(count: int) -> str | None:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 
 from featdiff import artifacts, seeds
 from featdiff.data import archive
@@ -15,7 +16,7 @@ from featdiff.data.archive import ImageArchive
 from featdiff.errors import UserError
 from featdiff.evaluation import embedding
 from featdiff.evaluation.embedding import Features
-from featdiff.evaluation.extractors import distance_name, extractor
+from featdiff.evaluation.extractors import CPU, distance_name, extractor
 from featdiff.evaluation.frechet import frechet_distance
 from featdiff.evaluation.measure import protocol, trained_judge
 from featdiff.evaluation.selection import common_count, draws, labels_of, training_rows
@@ -24,7 +25,7 @@ from featdiff.settings.sampling import BetweenSpec
 
 
 def measure_to(
-    settings: Evaluation, images: Path, data: Path, data_features: Path, out: Path, *, device: str = "cpu"
+    settings: Evaluation, images: Path, data: Path, data_features: Path, out: Path, *, device: torch.device = CPU
 ) -> None:
     """Measure an archive of kind ``between`` and write the rows as JSON, with the protocol and the names of the classes."""
     drawn = archive.read(images, "between")

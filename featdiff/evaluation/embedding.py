@@ -11,11 +11,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 
 from featdiff import artifacts
 from featdiff.data import archive
 from featdiff.errors import UserError
-from featdiff.evaluation.extractors import extractor
+from featdiff.evaluation.extractors import CPU, extractor
 from featdiff.evaluation.selection import embedded_rows
 from featdiff.settings.evaluation import Evaluation
 
@@ -35,7 +36,9 @@ class Features:
         return self.values[places]
 
 
-def embed(settings: Evaluation, archive_path: Path | str, kind: str, out: Path | str, *, device: str = "cpu") -> None:
+def embed(
+    settings: Evaluation, archive_path: Path | str, kind: str, out: Path | str, *, device: torch.device = CPU
+) -> None:
     """Write the features of an archive of ``kind`` "dataset" or "samples"."""
     images = archive.read(archive_path, kind)
     rows = np.arange(len(images.index)) if kind == "samples" else embedded_rows(settings, images.index)

@@ -21,6 +21,7 @@ import torch
 from torch import Tensor, nn
 
 from featdiff.artifacts import sha256_file
+from featdiff.devices.devices import is_gpu
 from featdiff.errors import UserError
 from featdiff.settings.evaluation import Inception, Lite0
 
@@ -28,7 +29,8 @@ LITE0_SHA256 = "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db
 INCEPTION_FILE = "inception-2015-12-05.pt"
 INCEPTION_URL = f"https://nvlabs-fi-cdn.nvidia.com/stylegan2-ada-pytorch/pretrained/metrics/{INCEPTION_FILE}"
 INCEPTION_SHA256 = "f58cb9b6ec323ed63459aa4fb441fe750cfe39fafad6da5cb504a16f19e958f4"
-BATCH = 32
+BATCH = {False: 32, True: 128}  # images at once on a CPU and on a GPU
+CPU = torch.device("cpu")
 
 
 class Extractor(Protocol):
@@ -42,7 +44,7 @@ class Extractor(Protocol):
         ...
 
 
-def extractor(settings: Lite0 | Inception, *, device: str = "cpu") -> Extractor:
+def extractor(settings: Lite0 | Inception, *, device: torch.device = CPU) -> Extractor:
     """Load the extractor that the settings name."""
     if isinstance(settings, Lite0):
         return Lite0Extractor(settings, device)
@@ -67,21 +69,21 @@ def protocol(settings: Lite0 | Inception) -> str:
 class Lite0Extractor:
     """EfficientNet-Lite0 before its last layer: spatial means of 1280 channels."""
 
-    def __init__(self, settings: Lite0, device: str = "cpu"):
+    def __init__(self, settings: Lite0, device: torch.device = CPU):
         self.protocol, self.distance_name = protocol(settings), distance_name(settings)
         self._settings, self._device = settings, device
         self._network = _lite0_network(settings.resize).to(device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
     def features(self, images: np.ndarray) -> np.ndarray:
         """Features (N, 1280) float32 of images (N, H, W, C) uint8."""
-        return _in_batches(images, self._batch, 1280)
+        return _in_batches(images, self._batch, 1280, self._device)
 
     def _batch(self, images: np.ndarray) -> Tensor:
         x = torch.from_numpy(np.ascontiguousarray(images)).to(self._device).permute(0, 3, 1, 2).float()  # (B, C, H, W)
         x = _bicubic(x, self._settings.resize).expand(-1, 3, -1, -1)
         x = ((x - 127) / 128).contiguous(memory_format=torch.channels_last)
         half = self._settings.precision == "bf16"
-        with _same_everywhere(), torch.autocast(torch.device(self._device).type, torch.bfloat16, enabled=half):
+        with _same_everywhere(), torch.autocast(self._device.type, torch.bfloat16, enabled=half):
             activations = self._network.extract_features(x)  # (B, 1280, h, w)
         return activations.float().mean((2, 3))
 
@@ -89,7 +91,7 @@ class Lite0Extractor:
 class InceptionExtractor:
     """clean-fid's resize and Inception, from a weights file that was fetched beforehand."""
 
-    def __init__(self, settings: Inception, device: str = "cpu"):
+    def __init__(self, settings: Inception, device: torch.device = CPU):
         self.protocol, self.distance_name = protocol(settings), distance_name(settings)
         self._device = device
         self._network = _inception_network(_checked_weights(settings)).to(device)
@@ -97,7 +99,7 @@ class InceptionExtractor:
 
     def features(self, images: np.ndarray) -> np.ndarray:
         """Features (N, 2048) float32 of images (N, H, W, C) uint8."""
-        return _in_batches(images, self._batch, 2048)
+        return _in_batches(images, self._batch, 2048, self._device)
 
     def _batch(self, images: np.ndarray) -> Tensor:
         colour = np.broadcast_to(images, (*images.shape[:3], 3))
@@ -106,14 +108,19 @@ class InceptionExtractor:
             return self._network(torch.from_numpy(resized).permute(0, 3, 1, 2).to(self._device))
 
 
-def _in_batches(images: np.ndarray, batch: Any, size: int) -> np.ndarray:
+def _in_batches(images: np.ndarray, batch: Any, size: int, device: torch.device) -> np.ndarray:
+    """Features of all images; those of a batch are fetched while the device computes the next."""
     if images.ndim != 4 or images.shape[-1] not in (1, 3) or images.dtype != np.uint8:
         raise ValueError(f"images (N, H, W, 1 or 3) uint8 are needed, not {images.shape} {images.dtype}")
-    features = np.empty((len(images), size), np.float32)
+    features, step = np.empty((len(images), size), np.float32), BATCH[is_gpu(device)]
+    waiting: list[tuple[int, Tensor]] = []
     with torch.inference_mode():
-        for start in range(0, len(images), BATCH):
-            part = images[start : start + BATCH]
-            features[start : start + len(part)] = batch(part).cpu().numpy()
+        for start in [*range(0, len(images), step), None]:
+            if start is not None:
+                waiting.append((start, batch(images[start : start + step])))
+            if len(waiting) > 1 or (start is None and waiting):
+                first, found = waiting.pop(0)
+                features[first : first + len(found)] = found.cpu().numpy()
     if not np.isfinite(features).all():
         raise UserError("the extractor gave features that are not finite; its weights or this torch build are broken")
     return features

@@ -73,10 +73,15 @@ class Model:
 
     def __init__(self, source: Source, device: torch.device, arithmetic: Arithmetic = Arithmetic()):  # noqa: B008
         self.trained: Checkpoint = checkpoint.read(source.checkpoint)
+        self.device = device
         self.counted = Counted(arithmetic.of(self.trained.denoiser.to(device), device))
         self.table: CentroidTable | None = None
         if source.centroids is not None:
             self.table = centroids.read_for(source.centroids, source.checkpoint).to(device)
+
+    def use(self, arithmetic: Arithmetic) -> None:
+        """Compute in another way from now on."""
+        self.counted.denoiser = arithmetic.of(self.trained.denoiser, self.device)
 
     def told(self, strength: float = 1.0) -> Denoiser:
         """The denoiser whose condition is a class label; ``strength`` moves the centroids of a feature model."""
@@ -118,6 +123,11 @@ class GuidedDenoiser:
             low, high = settings.interval
             guided = guidance.limited_interval(guided, model.told(), low=low, high=high)
         self._denoise = guided
+
+    def use(self, arithmetic: Arithmetic) -> None:
+        """Let its networks compute in another way from now on."""
+        for model in self.models:
+            model.use(arithmetic)
 
     @property
     def classes(self) -> tuple[str, ...]:

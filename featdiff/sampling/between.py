@@ -20,7 +20,7 @@ from featdiff.devices.devices import pick_device, to_pixels
 from featdiff.diffusion import guidance
 from featdiff.errors import UserError
 from featdiff.models.guided import Arithmetic, Model, Source
-from featdiff.sampling.shards import Draw, draw_batch
+from featdiff.sampling.shards import Draw, decided, draw_batch, evaluations_of, room_for
 from featdiff.settings.sampling import Between, BetweenSpec
 
 
@@ -41,13 +41,18 @@ def write(spec: BetweenSpec, source: Source, out: Path) -> None:
 def draw(spec: BetweenSpec, source: Source) -> np.ndarray:
     """Images (S, N, H, W, C) uint8, N at each of S shares; class names that the model does not know are refused before."""
     settings, sampling, device = spec.between, spec.sampling, pick_device()
-    model = Model(source, device, Arithmetic(sampling.precision, sampling.compile))
+    model = Model(source, device, Arithmetic(sampling.precision))
     if model.table is None:
         raise UserError("images between classes need the centroids of the model: give --centroids")
     table = model.table.extrapolated(sampling.guidance.strength)  # type: ignore[union-attr]
     first, second = labels_of(settings, table.classes)
+    batches = len(settings.shares) * -(-settings.images // sampling.batch)
+    sampling = decided(sampling, model, device, count=batches * evaluations_of(sampling.sampler))
     found = []
-    with tqdm(total=len(settings.shares) * settings.images, unit="image", mininterval=2) as bar:
+    with (
+        tqdm(total=len(settings.shares) * settings.images, unit="image", mininterval=2) as bar,
+        room_for(sampling, device),
+    ):
         for share in settings.shares:
 
             def target(t: Tensor, labels: Tensor, share: float = share) -> Tensor:

@@ -5,6 +5,7 @@ sums, so an image is the same, bit for bit on the CPU, however the work is shard
 """
 
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -18,16 +19,17 @@ from tqdm import tqdm
 
 from featdiff import artifacts, seeds
 from featdiff.data import archive
-from featdiff.devices.devices import pick_device, to_pixels
+from featdiff.devices import compiling, memory
+from featdiff.devices.devices import is_gpu, pick_device, to_pixels
 from featdiff.diffusion import levels, samplers, soft_samplers
 from featdiff.diffusion.corruptions import variance_exploding
 from featdiff.diffusion.denoiser import Denoiser
 from featdiff.errors import UserError
 from featdiff.models.checkpoint import Checkpoint
-from featdiff.models.guided import Arithmetic, GuidedDenoiser, Source
+from featdiff.models.guided import Arithmetic, GuidedDenoiser, Model, Source
 from featdiff.sampling import corrupted
 from featdiff.sampling.corrupted import Corrupted
-from featdiff.settings.sampling import Sampling, SoftSampler
+from featdiff.settings.sampling import Ascent, Discrete, Sampling, SoftSampler
 
 UNCONDITIONAL = "unconditional"
 PART = 16  # on a CPU, images that a part batch is padded to a multiple of
@@ -74,14 +76,16 @@ def sample_shard(
     inputs = source.inputs() | (weak.inputs("weak_") if weak else {}) | ({"levels": chosen} if chosen else {})
     made = artifacts.manifest("shard", settings, inputs)
     device = pick_device()
-    denoiser = GuidedDenoiser(settings.guidance, source, weak, device, Arithmetic(settings.precision, settings.compile))
+    denoiser = GuidedDenoiser(settings.guidance, source, weak, device, Arithmetic(settings.precision))
     trained = denoiser.trained
     known = _corrupted(trained, chosen)
     if known is not None and denoiser.classes != trained.data.classes:
         known = replace(known, start=known.start.of_all())
     wanted = of_shard(draws(settings, denoiser.classes, trained.spec.only), shard, settings.shards)
+    count = -(-len(wanted) // settings.batch) * evaluations_of(settings.sampler)
+    settings = decided(settings, denoiser, device, count=count)
     images, spent = [], []
-    with tqdm(total=len(wanted), unit="image", mininterval=2) as bar:
+    with tqdm(total=len(wanted), unit="image", mininterval=2) as bar, room_for(settings, device):
         for first in range(0, len(wanted), settings.batch):
             batch = wanted[first : first + settings.batch]
             before = denoiser.evaluations
@@ -136,15 +140,35 @@ def draw_batch(
     return x
 
 
+def decided(settings: Sampling, denoiser: GuidedDenoiser | Model, device: torch.device, *, count: int) -> Sampling:
+    """The settings with ``compile`` decided for so many network evaluations, and the denoiser told."""
+    compiled = compiling.chosen(settings.compile, device, count=count, what="evaluation")
+    if compiled:
+        denoiser.use(Arithmetic(settings.precision, compile=True))
+    return settings.model_copy(update={"compile": compiled})
+
+
+def room_for(settings: Sampling, device: torch.device) -> AbstractContextManager[None]:
+    """Tell what would fit when the device's memory does not hold a batch."""
+    return memory.enough_for(settings.batch, "the sampling's batch", device=device)
+
+
+def evaluations_of(sampler: Ascent | Discrete | SoftSampler) -> int:
+    """About how many network evaluations a batch takes; the ascent says so itself only at its end."""
+    if isinstance(sampler, Ascent):
+        return 60
+    return 2 * sampler.steps - 1 if sampler.kind == "heun" else sampler.steps
+
+
 def _size(count: int, settings: Sampling, device: torch.device) -> int:
     """How many images a batch of ``count`` is padded to.
 
     Compiled code is of one shape. On a CPU the products of fewer than five images are added in another order than those of
     more: padded to a multiple of 16, an image has the same bits in a batch of any size.
     """
-    if settings.compile:
+    if settings.compile is True:
         return settings.batch
-    return min(settings.batch, -(-count // PART) * PART) if device.type == "cpu" else count
+    return count if is_gpu(device) else min(settings.batch, -(-count // PART) * PART)
 
 
 def gather(shards: list[Path], out: Path) -> None:

@@ -33,8 +33,11 @@ Precision = Annotated[
     ),
 ]
 Compile = Annotated[
-    bool,
-    Field(description="torch.compile: minutes before the first step, quicker steps after; needs a C++ compiler."),
+    bool | Literal["auto"],
+    Field(
+        description="torch.compile: a minute or two before the first step, quicker steps after; needs a C++ compiler. auto: on a GPU "
+        "where the run is long enough to earn it, never on a CPU."
+    ),
 ]
 
 

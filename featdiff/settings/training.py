@@ -68,7 +68,15 @@ class Training(Settings):
     )
     flip: bool = Field(True, description="Mirror training images left-right at random.")
     precision: Precision = "bf16"
-    compile: Compile = False
+    compile: Compile = "auto"
+    deterministic: bool = Field(
+        True,
+        description="On a GPU: the same command, the same bits. Off, cuDNN may choose faster algorithms. CPUs always are.",
+    )
+    micro_batch: Annotated[int, Field(ge=1)] | None = Field(
+        None,
+        description="Images on the device at once, of each process; a batch is put together of several. Without it, all of them.",
+    )
     save_every: Count = Field(20000, description="Images between two resume states.")
 
     @model_validator(mode="after")
@@ -76,6 +84,11 @@ class Training(Settings):
         if self.batch % (self.partners + 1):
             raise ValueError(
                 f"batch ({self.batch}) must be a multiple of partners + 1 ({self.partners + 1}): groups share a class"
+            )
+        if self.micro_batch and (self.batch % self.micro_batch or self.micro_batch % (self.partners + 1)):
+            raise ValueError(
+                f"micro_batch ({self.micro_batch}) must divide batch ({self.batch}) and be a multiple of partners + 1 "
+                f"({self.partners + 1})"
             )
         if self.partner_loss and not self.partner_gradient:
             raise ValueError("partner_loss needs partner_gradient: without it nothing is learned from the partners")

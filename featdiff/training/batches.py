@@ -57,7 +57,8 @@ class Batches:
             )
         self.mapped = isinstance(images.images, np.memmap)
         self.images = torch.from_numpy(images.images)
-        if devices.has_room(device, self.images.nbytes):
+        self.resident = devices.has_room(device, self.images.nbytes)
+        if self.resident:
             self.images = self.images.to(device)
         self.groups = Groups(torch.tensor(images.labels, device=self.images.device), size=self.group)
         mine = range(index * size // count, (index + 1) * size // count)
@@ -104,7 +105,7 @@ class Batches:
         """The images of batch ``k``; beside a GPU in memory that it copies from without anyone waiting."""
         rows, mirrored = self.choose(k)
         pixels = self.images.index_select(0, rows)
-        if self.images.device != self.device:
+        if not self.resident:
             pixels = pixels.pin_memory()
         return Gathered(rows, pixels, mirrored)
 
@@ -132,7 +133,7 @@ class Batches:
         thread is raised here when its batch's turn comes; close the iterator, and no thread is left.
         """
         if ahead is None:
-            ahead = AHEAD if self.mapped or self.images.device != self.device else 0
+            ahead = AHEAD if self.mapped or not self.resident else 0
         if not ahead:
             yield from map(self.batch, steps)
             return

@@ -8,6 +8,7 @@ equal slices, so the mean over processes is that of the whole batch. All take th
 import math
 import os
 import signal
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
@@ -23,7 +24,7 @@ from tqdm import tqdm
 
 from featdiff import artifacts
 from featdiff.data import archive
-from featdiff.devices import compiling, devices
+from featdiff.devices import compiling, devices, memory
 from featdiff.diffusion import losses
 from featdiff.errors import UserError
 from featdiff.models import checkpoint
@@ -31,6 +32,7 @@ from featdiff.models.checkpoint import DataDescription
 from featdiff.networks.denoiser import NetworkDenoiser
 from featdiff.settings.training import Training, TrainSpec
 from featdiff.training import resume
+from featdiff.training.accumulation import backward
 from featdiff.training.batches import Batches
 from featdiff.training.flat import Flat
 
@@ -138,8 +140,9 @@ def train(spec: TrainSpec, data: Path, out: Path, *, state: Path) -> None:
     ``state`` is the root of the resume states. Killed at any moment and started again, it goes on where it was; SIGTERM
     saves a state first; a finished run returns at once. Raises :class:`UserError` when the loss is not finite.
     """
-    if spec.training.compile:
-        compiling.require_compiler(devices.pick_device())
+    device = devices.pick_device()
+    if spec.training.compile is True:
+        compiling.require_compiler(device)
     made = artifacts.manifest("checkpoint", spec, {"dataset": data})
     accelerator = accelerator_of(spec.training)
     if _from_first(accelerator, lambda: checkpoint.made_by(out, made)):
@@ -153,8 +156,12 @@ def train(spec: TrainSpec, data: Path, out: Path, *, state: Path) -> None:
         artifacts.remove_leftovers(run.keep / resume.FILE)
     run.load(_from_first(accelerator, lambda: resume.read_state(run.keep, run.denoiser)))
     share = (accelerator.process_index, accelerator.num_processes)
-    batches = Batches(spec, images, devices.pick_device(), share=share)
-    steps(run, spec.training, accelerator, objective, batches)
+    at_once = spec.training.micro_batch or spec.training.batch // accelerator.num_processes
+    unit = spec.training.partners + 1 if spec.condition == "feature" else 1
+    with memory.enough_for(at_once, "the training's micro_batch", unit=unit, device=device):
+        steps(run, spec.training, accelerator, objective, Batches(spec, images, device, share=share))
+    if peak := devices.peak_memory(device):
+        print(f"peak memory of the GPU: {peak / 2**30:.2f} GiB", file=sys.stderr)
     if accelerator.is_main_process:
         run.save()
         checkpoint.write(out, run.averages(), description, made)
@@ -166,8 +173,9 @@ def start(spec: TrainSpec, description: DataDescription, accelerator: Accelerato
     denoiser = checkpoint.new_denoiser(spec, description)
     convert_conv2d_weight_memory_format(denoiser, torch.channels_last)
     plain = Objective(denoiser, spec)
-    if spec.training.compile:
-        plain.forward = compiling.compiled(plain.forward, accelerator.device)  # type: ignore[method-assign]
+    device, count = devices.pick_device(), -(-spec.training.images // spec.training.batch)
+    if compiling.chosen(spec.training.compile, device, count=count, what="step"):
+        plain.forward = compiling.compiled(plain.forward, device)  # type: ignore[method-assign]
     objective = accelerator.prepare(plain)
     flat = Flat(denoiser)
     optimizer = accelerator.prepare(_optimizer(flat.values, spec.training))
@@ -199,14 +207,13 @@ def steps(
         for batch in upcoming:
             for group in run.optimizer.param_groups:
                 group["lr"] = learning_rate(training, run.step * training.batch)
-            loss = objective(*batch)
-            accelerator.backward(loss)
+            loss = backward(objective, batch, accelerator, size=training.micro_batch)
             accelerator.clip_grad_norm_([run.flat.values], training.gradient_clip)
             run.optimizer.step()
             run.flat.zero_grad()
             run.step += 1
             update_average(run.average, run.flat.values, decay=min(training.ema, (1 + run.step) / (10 + run.step)))
-            recent.append(loss.detach())
+            recent.append(loss)
             bar.update(training.batch)
             stop = _any(accelerator, bool(received), run.step)
             save = stop or run.step % save_every == 0
@@ -231,9 +238,10 @@ def accelerator_of(training: Training) -> Accelerator:
     """
     started = int(os.environ.get("WORLD_SIZE", "1"))
     device = devices.pick_device()
-    cpu = device.type == "cpu"
+    cpu = not devices.is_gpu(device)
     precision = devices.precision_of(training.precision, device)
     devices.allow_tf32(precision != "fp32")
+    devices.be_exact(training.deterministic)
     accelerator = Accelerator(
         cpu=cpu,  # without it, accelerate takes processes on CPUs for strangers
         mixed_precision="bf16" if precision == "bf16" else "no",
@@ -260,7 +268,7 @@ def _any(accelerator: Accelerator, here: bool, step: int) -> bool:
         return here
     if step % AGREE_EVERY:
         return False
-    return bool(accelerator.reduce(torch.tensor(float(here), device=accelerator.device), "sum").item())
+    return bool(accelerator.reduce(torch.tensor(float(here), device=devices.pick_device()), "sum").item())
 
 
 @torch.no_grad()

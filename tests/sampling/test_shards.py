@@ -130,9 +130,9 @@ def test_part_batches_are_padded_on_a_cpu_to_a_multiple_compiled_to_the_batch_an
         (kind, compiled): [
             shards._size(count, sampling(batch=40, compile=compiled), torch.device(kind)) for count in (3, 16, 33, 40)
         ]
-        for kind in ("cpu", "meta")
+        for kind in ("cpu", "cuda")
         for compiled in (False, True)
     }
     assert sizes["cpu", False] == [16, 16, 40, 40]
-    assert sizes["meta", False] == [3, 16, 33, 40]
-    assert sizes["cpu", True] == sizes["meta", True] == [40] * 4
+    assert sizes["cuda", False] == [3, 16, 33, 40]
+    assert sizes["cpu", True] == sizes["cuda", True] == [40] * 4

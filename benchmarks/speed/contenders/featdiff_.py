@@ -70,7 +70,7 @@ def sampling(settings: dict[str, Any]) -> Work:
             "compile": settings.get("compile", False),
         }
     )
-    device, arithmetic = devices.pick_device(), Arithmetic(chosen.precision, chosen.compile)
+    device, arithmetic = devices.pick_device(), Arithmetic(chosen.precision, chosen.compile is True)
     with tempfile.TemporaryDirectory() as folder:
         source = _model(Path(folder), settings)
         denoiser = GuidedDenoiser(chosen.guidance, source, None, device, arithmetic)
