@@ -16,6 +16,8 @@ from collections.abc import Callable, Iterator
 import torch
 from torch import Tensor
 
+from featdiff.devices.devices import is_gpu
+
 _MASK = 0xFFFFFFFF
 _MULTIPLIERS = (0xD2511F53, 0xCD9E8D57)
 _WEYL = (0x9E3779B9, 0xBB67AE85)  # what is added to the two words of the key each round
@@ -96,7 +98,7 @@ def below(drawn: Tensor, limit: Tensor | int) -> Tensor:
 
 def _parts(keys: Tensor, blocks: int) -> Iterator[tuple[slice, slice]]:
     """Rows and columns to work on at once: all beside a GPU, on a CPU as many as its cache holds."""
-    if keys.device.type != "cpu":
+    if is_gpu(keys.device):
         yield slice(None), slice(None)
         return
     wide = min(blocks, _BLOCKS) or 1

@@ -13,23 +13,23 @@ from featdiff.errors import UserError
 class Groups:
     """Chooses groups: the class uniformly, then ``size`` different images of it (2 is the paper's pair).
 
-    ``labels`` (N,) are integers from 0, on the device where the choice is to be made. Raises :class:`UserError` when there are
-    no images or a class has fewer than ``size``.
+    ``labels`` (N,) are integers from 0 on the CPU; ``device`` is where the choice is made. Raises :class:`UserError` when there
+    are no images or a class has fewer than ``size``.
     """
 
-    def __init__(self, labels: Tensor, *, size: int):
-        self.labels, self.size = labels, size
-        classes, self.counts = torch.unique(labels, return_counts=True)
+    def __init__(self, labels: Tensor, *, size: int, device: torch.device | None = None):
+        classes, counts = torch.unique(labels, return_counts=True)
         if not len(classes) or classes[0] < 0:
             raise UserError("there are no labelled training images to draw groups of a class from")
-        if self.counts.min() < size:
-            label = int(classes[self.counts.argmin()])
+        if counts.min() < size:
+            label = int(classes[counts.argmin()])
             raise UserError(
-                f"the class with label {label} has {int(self.counts.min())} training image(s), fewer than the {size} of a "
+                f"the class with label {label} has {int(counts.min())} training image(s), fewer than the {size} of a "
                 "group: add images or lower 'partners'"
             )
-        self.order = torch.argsort(labels, stable=True)  # images by class
-        self.starts = self.counts.cumsum(0) - self.counts
+        order = torch.argsort(labels, stable=True)  # images by class
+        tables = (labels, counts, order, counts.cumsum(0) - counts)
+        self.labels, self.counts, self.order, self.starts = (table.to(device) for table in tables)
 
     def choose(self, classes: Tensor, members: Tensor) -> Tensor:
         """Which images the groups are made of, one group after the other: (G * size,) rows.

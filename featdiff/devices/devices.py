@@ -1,7 +1,7 @@
 """Devices: which one, what its processor needs to be told, how pixels get there and back.
 
-This file alone decides what a GPU is called. Its index is always part of the name: torch takes "cuda" without one for the GPU
-that a thread happens to stand at, and refuses to set it.
+Here alone a device is chosen, named and told from others; a GPU always has its index. ``torch.cuda`` refuses one without,
+as accelerate's is, where it has to stand at it, and two that are the same compare as different.
 """
 
 import ctypes
@@ -16,6 +16,7 @@ from torch import Tensor
 
 from featdiff.devices.claims import claim
 
+CPU = torch.device("cpu")
 _TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3
 
 
@@ -36,7 +37,7 @@ def pick_device() -> torch.device:
     that no other featdiff process has claimed. A process of a distributed run has the one of its rank on this machine.
     """
     if not torch.cuda.is_available():
-        return torch.device("cpu")
+        return CPU
     index = int(os.environ["LOCAL_RANK"]) if "LOCAL_RANK" in os.environ else _own(1)[0]
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # cuBLAS reads it once: its sums in one order
     device = torch.device("cuda", index)

@@ -66,9 +66,10 @@ def limited_interval(guided: Denoiser, plain: Denoiser, *, low: float, high: flo
 
     def limited(x: Tensor, t: Tensor, condition: Any = None) -> Tensor:
         inside = (t > low) & (t <= high)
-        if inside.all():
+        every, some = torch.stack([inside.all(), inside.any()]).tolist()  # one look: a device is waited for once
+        if every:
             return guided(x, t, condition)
-        if not inside.any():
+        if not some:
             return plain(x, t, condition)
         rows = inside.view(-1, *[1] * (x.ndim - 1))
         return torch.where(rows, guided(x, t, condition), plain(x, t, condition))

@@ -38,7 +38,7 @@ def _euler(denoiser: Denoiser, x: Tensor, levels: Tensor, noise: Noise, conditio
     check_levels(levels)
     for t, s in pairwise([*levels.tolist(), 0.0]):
         step, pull = t - s, share * (t - s) / -math.expm1(-2 * t)
-        clean = denoiser(x, torch.tensor(t, dtype=x.dtype, device=x.device).expand(len(x)), condition)
+        clean = denoiser(x, torch.full((), t, dtype=x.dtype, device=x.device).expand(len(x)), condition)
         x = torch.add((1 + step - pull) * x, clean, alpha=pull * math.exp(-t))
         if share > 1:
             x = torch.add(x, noise().to(x), alpha=math.sqrt(2 * step))

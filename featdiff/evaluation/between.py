@@ -13,10 +13,11 @@ import torch
 from featdiff import artifacts, seeds
 from featdiff.data import archive
 from featdiff.data.archive import ImageArchive
+from featdiff.devices.devices import CPU
 from featdiff.errors import UserError
 from featdiff.evaluation import embedding
 from featdiff.evaluation.embedding import Features
-from featdiff.evaluation.extractors import CPU, distance_name, extractor
+from featdiff.evaluation.extractors import distance_name, extractor
 from featdiff.evaluation.frechet import frechet_distance
 from featdiff.evaluation.measure import protocol, trained_judge
 from featdiff.evaluation.selection import common_count, draws, labels_of, training_rows

@@ -15,8 +15,9 @@ import torch
 
 from featdiff import artifacts
 from featdiff.data import archive
+from featdiff.devices.devices import CPU
 from featdiff.errors import UserError
-from featdiff.evaluation.extractors import CPU, extractor
+from featdiff.evaluation.extractors import extractor
 from featdiff.evaluation.selection import embedded_rows
 from featdiff.settings.evaluation import Evaluation
 

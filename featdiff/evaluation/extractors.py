@@ -21,7 +21,7 @@ import torch
 from torch import Tensor, nn
 
 from featdiff.artifacts import sha256_file
-from featdiff.devices.devices import is_gpu
+from featdiff.devices.devices import CPU, is_gpu
 from featdiff.errors import UserError
 from featdiff.settings.evaluation import Inception, Lite0
 
@@ -30,7 +30,6 @@ INCEPTION_FILE = "inception-2015-12-05.pt"
 INCEPTION_URL = f"https://nvlabs-fi-cdn.nvidia.com/stylegan2-ada-pytorch/pretrained/metrics/{INCEPTION_FILE}"
 INCEPTION_SHA256 = "f58cb9b6ec323ed63459aa4fb441fe750cfe39fafad6da5cb504a16f19e958f4"
 BATCH = {False: 32, True: 128}  # images at once on a CPU and on a GPU
-CPU = torch.device("cpu")
 
 
 class Extractor(Protocol):

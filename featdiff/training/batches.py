@@ -60,7 +60,7 @@ class Batches:
         self.resident = devices.has_room(device, self.images.nbytes)
         if self.resident:
             self.images = self.images.to(device)
-        self.groups = Groups(torch.tensor(images.labels, device=self.images.device), size=self.group)
+        self.groups = Groups(torch.tensor(images.labels), size=self.group, device=self.images.device)
         mine = range(index * size // count, (index + 1) * size // count)
         names = [("batch", i) for i in mine]
         self.chance = Streams(spec.seed, names, device)

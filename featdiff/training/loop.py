@@ -17,6 +17,7 @@ from typing import TypeVar
 
 import torch
 from accelerate import Accelerator, InitProcessGroupKwargs
+from accelerate.state import PartialState
 from accelerate.utils import broadcast_object_list
 from torch import Tensor, nn
 from torch.nn.utils import convert_conv2d_weight_memory_format
@@ -173,7 +174,7 @@ def start(spec: TrainSpec, description: DataDescription, accelerator: Accelerato
     denoiser = checkpoint.new_denoiser(spec, description)
     convert_conv2d_weight_memory_format(denoiser, torch.channels_last)
     plain = Objective(denoiser, spec)
-    device, count = devices.pick_device(), -(-spec.training.images // spec.training.batch)
+    device, count = accelerator.device, -(-spec.training.images // spec.training.batch)
     if compiling.chosen(spec.training.compile, device, count=count, what="step"):
         plain.forward = compiling.compiled(plain.forward, device)  # type: ignore[method-assign]
     objective = accelerator.prepare(plain)
@@ -247,11 +248,18 @@ def accelerator_of(training: Training) -> Accelerator:
         mixed_precision="bf16" if precision == "bf16" else "no",
         kwargs_handlers=[InitProcessGroupKwargs(backend="gloo")] if cpu and started > 1 else [],
     )
+    _give(device, accelerator)
     if accelerator.num_processes != started:
         raise UserError(
             f"{started} processes were started (WORLD_SIZE), but {accelerator.num_processes} found together"
         )
     return accelerator
+
+
+def _give(device: torch.device, accelerator: Accelerator) -> None:
+    """Make it accelerate's device as well, whose own lacks the index; it is copied from the first of the two to the other."""
+    PartialState().device = device
+    accelerator.state.device = device
 
 
 def _from_first(accelerator: Accelerator, compute: Callable[[], T]) -> T:
@@ -268,7 +276,7 @@ def _any(accelerator: Accelerator, here: bool, step: int) -> bool:
         return here
     if step % AGREE_EVERY:
         return False
-    return bool(accelerator.reduce(torch.tensor(float(here), device=devices.pick_device()), "sum").item())
+    return bool(accelerator.reduce(torch.tensor(float(here), device=accelerator.device), "sum").item())
 
 
 @torch.no_grad()

@@ -6,7 +6,6 @@ import subprocess
 import sys
 import uuid
 from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
 import torch
@@ -112,22 +111,9 @@ def test_more_devices_than_there_are_is_an_error_that_says_the_fix(names):
         claims.claim(names, 4)
 
 
-def pretend(monkeypatch, names: list[str]) -> list[int]:
-    """Stand-ins for GPUs; returns the list of those that were made current."""
-    current: list[int] = []
-    monkeypatch.delenv("LOCAL_RANK", raising=False)
-    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
-    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
-    monkeypatch.setattr(torch.cuda, "device_count", lambda: len(names))
-    monkeypatch.setattr(torch.cuda, "get_device_properties", lambda index: SimpleNamespace(uuid=names[index]))
-    monkeypatch.setattr(torch.cuda, "set_device", current.append)
-    devices.pick_device.cache_clear()
-    return current
-
-
-def test_a_command_takes_a_device_that_no_other_has_and_keeps_to_it(claimant, names, released, monkeypatch):
+def test_a_command_takes_a_device_that_no_other_has_and_keeps_to_it(claimant, names, released, pretend):
     taken = claimed(claimant())
-    current = pretend(monkeypatch, names)
+    current = pretend(names)
     device = devices.pick_device()
     assert device.type == "cuda"
     assert device.index not in taken
@@ -135,23 +121,23 @@ def test_a_command_takes_a_device_that_no_other_has_and_keeps_to_it(claimant, na
     assert current == [device.index]
 
 
-def test_a_single_visible_gpu_is_used_without_a_claim(claimant, names, released, monkeypatch):
+def test_a_single_visible_gpu_is_used_without_a_claim(claimant, names, released, pretend):
     claimed(claimant(3))
-    current = pretend(monkeypatch, names[:1])
+    current = pretend(names[:1])
     assert devices.pick_device() == torch.device("cuda", 0)
     assert current == [0]
 
 
-def test_a_process_of_a_distributed_run_has_the_device_of_its_rank(names, released, monkeypatch):
-    pretend(monkeypatch, names)
+def test_a_process_of_a_distributed_run_has_the_device_of_its_rank(names, released, pretend, monkeypatch):
+    pretend(names)
     monkeypatch.setenv("LOCAL_RANK", "2")
     assert devices.pick_device() == torch.device("cuda", 2)
     assert claims._held == []
 
 
-def test_the_launcher_narrows_what_is_visible_to_what_it_claimed(claimant, names, released, monkeypatch):
+def test_the_launcher_narrows_what_is_visible_to_what_it_claimed(claimant, names, released, pretend, monkeypatch):
     assert claimed(claimant()) == [0]
-    pretend(monkeypatch, names)
+    pretend(names)
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "5,GPU-b,7")
     assert devices.claim_visible(2) == "GPU-b,7"
 

@@ -144,7 +144,7 @@ def test_without_what_compiling_needs_the_run_is_refused_before_it_reads_anythin
     else:
         monkeypatch.setattr(sysconfig, "get_path", lambda name: str(tmp_path))
     words = {"compiler": r"a C\+\+ compiler", "headers": "Python.h"}[lacking]
-    with pytest.raises(UserError, match=rf"{words}.*set compile to false"):
+    with pytest.raises(UserError, match=rf"{words}.*set compile to auto or false"):
         loop.train(compiled(tiny_spec), tmp_path / "no data.zip", tmp_path / "out", state=tmp_path)
     with pytest.raises(UserError, match=words):
         Arithmetic(compile=True).of(None, CPU)

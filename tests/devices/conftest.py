@@ -1,0 +1,49 @@
+"""Stand-ins for GPUs on a machine without one."""
+
+from types import SimpleNamespace
+
+import pytest
+import torch
+from torch.cuda._utils import _get_device_index
+
+from featdiff.devices import devices
+
+
+@pytest.fixture
+def pretend(monkeypatch):
+    """``pretend(uuids)``: as many GPUs, which refuse what real ones refuse; returns the list of those made current."""
+
+    def start(uuids: list[str], *, free: int = 1 << 40) -> list[int]:
+        current: list[int] = []
+
+        def stand_at(device):
+            current.append(_get_device_index(device))  # as torch.cuda.set_device: raises for one without an index
+
+        def memory(device=None):
+            index = current[-1] if device is None else _get_device_index(device, optional=True)
+            assert index < len(uuids)
+            return free, 1 << 40
+
+        monkeypatch.delenv("LOCAL_RANK", raising=False)
+        monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+        for name, stand_in in {
+            "is_available": lambda: True,
+            "device_count": lambda: len(uuids),
+            "current_device": lambda: current[-1],
+            "get_device_properties": lambda device: SimpleNamespace(uuid=uuids[_get_device_index(device)]),
+            "set_device": stand_at,
+            "mem_get_info": memory,
+            "is_bf16_supported": lambda including_emulation=True: True,
+        }.items():
+            monkeypatch.setattr(torch.cuda, name, stand_in)
+        _forget()
+        return current
+
+    yield start
+    monkeypatch.undo()
+    _forget()
+
+
+def _forget() -> None:
+    devices.pick_device.cache_clear()
+    devices.has_bf16.cache_clear()
