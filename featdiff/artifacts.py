@@ -17,8 +17,9 @@ import struct
 import tempfile
 import zipfile
 import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Container, Iterator, Mapping
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -116,11 +117,30 @@ def sha256_file(path: Path | str) -> str:
         raise unreadable(path, error) from None
 
 
-def digest(parts: Mapping[str, bytes]) -> str:
+@dataclass(frozen=True)
+class Streamed:
+    """Content that is too large to be held: so many bytes, as parts that are made anew each time they are asked for."""
+
+    size: int
+    parts: Callable[[], Iterator[bytes]]
+
+
+def digest(parts: Mapping[str, bytes | Streamed]) -> str:
     """SHA-256 over names and contents, whatever their order."""
+    return _digest_of({name: _sha256(content) for name, content in parts.items()})
+
+
+def _digest_of(hashes: Mapping[str, str]) -> str:
     total = hashlib.sha256()
-    for name in sorted(parts):
-        total.update(f"{len(name)}:{name}:{hashlib.sha256(parts[name]).hexdigest()};".encode())
+    for name in sorted(hashes):
+        total.update(f"{len(name)}:{name}:{hashes[name]};".encode())
+    return total.hexdigest()
+
+
+def _sha256(content: bytes | Streamed) -> str:
+    total = hashlib.sha256()
+    for part in content.parts() if isinstance(content, Streamed) else (content,):
+        total.update(part)
     return total.hexdigest()
 
 
@@ -168,13 +188,18 @@ def remove_leftovers(path: Path | str) -> None:
             left.unlink()
 
 
-def write_zip(path: Path | str, members: Mapping[str, bytes], made: Manifest) -> None:
+def write_zip(path: Path | str, members: Mapping[str, bytes | Streamed], made: Manifest) -> None:
     """Write a zip with the manifest as its first member; the same members give the same bits."""
     made = made.sealed(digest(members))
     with atomic(path) as aside, zipfile.ZipFile(aside, "w", zipfile.ZIP_STORED) as archive:
         archive.writestr(_entry(MANIFEST), made.model_dump_json(indent=2))
         for name, data in members.items():
-            archive.writestr(_entry(name), data)
+            if isinstance(data, bytes):
+                archive.writestr(_entry(name), data)
+                continue
+            with archive.open(_entry(name), "w", force_zip64=True) as stream:
+                for part in data.parts():
+                    stream.write(part)
 
 
 def _entry(name: str) -> zipfile.ZipInfo:
@@ -184,25 +209,45 @@ def _entry(name: str) -> zipfile.ZipInfo:
 
 
 class Contents(NamedTuple):
-    """What :func:`read_zip` returns: the members and the manifest, already checked against each other."""
+    """What :func:`read_zip` returns, already checked against each other: the members, the manifest, where others lie."""
 
     members: dict[str, bytes]
     made: Manifest
+    places: dict[str, int]  # of members that were not read: the place of their first byte in the file
 
 
-def read_zip(path: Path | str, kind: str) -> Contents:
+def read_zip(path: Path | str, kind: str, *, leave: Container[str] = ()) -> Contents:
     """Read all members of an artifact and check them against the manifest's digest.
 
-    Raises :class:`UserError` when the file is missing, damaged, of another kind or not what its manifest says.
+    Members to ``leave`` are gone through part by part and checked with the others, but not held. Raises :class:`UserError`
+    when the file is missing, damaged, of another kind or not what its manifest says.
     """
+    members: dict[str, bytes] = {}
+    places, hashes = {}, {}
     try:
         with zipfile.ZipFile(path) as archive:
-            members = {info.filename: archive.read(info) for info in archive.infolist()}
+            for info in archive.infolist():
+                if info.filename not in leave:
+                    members[info.filename] = archive.read(info)
+                    continue
+                with archive.open(info) as stream:
+                    hashes[info.filename] = hashlib.file_digest(stream, "sha256").hexdigest()  # type: ignore[arg-type]
+                places[info.filename] = _place(path, info)
     except _UNREADABLE as error:
         raise unreadable(path, error) from None
     made = _parse_manifest(path, members.pop(MANIFEST, b""))
-    _check(path, made, kind, digest(members))
-    return Contents(members, made)
+    _check(path, made, kind, _digest_of({name: _sha256(data) for name, data in members.items()} | hashes))
+    return Contents(members, made, places)
+
+
+def _place(path: Path | str, info: zipfile.ZipInfo) -> int:
+    """Where a member's bytes begin, as they are in the file."""
+    if info.compress_type != zipfile.ZIP_STORED:
+        raise zipfile.BadZipFile(f"{info.filename} is compressed")
+    with open(path, "rb") as stream:
+        stream.seek(info.header_offset + 26)  # the lengths of the name and of what else stands before the content
+        name, extra = struct.unpack("<HH", stream.read(4))
+    return info.header_offset + 30 + int(name) + int(extra)
 
 
 def kind_of(path: Path | str) -> str:
@@ -226,7 +271,7 @@ def write_arrays(path: Path | str, arrays: Mapping[str, np.ndarray], made: Manif
 
 def read_arrays(path: Path | str, kind: str) -> tuple[dict[str, np.ndarray], Manifest]:
     """Read what :func:`write_arrays` wrote, checked against its manifest; never unpickles."""
-    members, made = read_zip(path, kind)
+    members, made, _ = read_zip(path, kind)
     arrays = {}
     for name, data in members.items():
         arrays[name.removesuffix(".npy")] = np.lib.format.read_array(io.BytesIO(data), allow_pickle=False)

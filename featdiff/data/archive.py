@@ -4,11 +4,13 @@
     index.csv                     one row an image: path, split, label, class, and columns of the maker
     train/brick/000017.png        PNG, 8 bit, gray or RGB
 
-Unzipped it is a folder of class folders for each split, which ``torchvision.datasets.ImageFolder`` and others read.
+Unzipped it is a folder of class folders for each split, which ``torchvision.datasets.ImageFolder`` and others read. Images that
+take more than ``LARGE`` bytes lie in one member instead, ``images.npy`` (N, H, W, C) uint8, which is mapped and never read
+into memory as a whole.
 """
 
 import io
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,20 +21,45 @@ import pandas as pd
 from PIL import Image
 
 from featdiff import artifacts
-from featdiff.artifacts import Manifest
+from featdiff.artifacts import Manifest, Streamed
 from featdiff.errors import UserError
 
-INDEX = "index.csv"
+INDEX, ARRAY = "index.csv", "images.npy"
 CHUNK = 256  # images of one task
+LARGE = 2**31  # bytes of pixels
 COLUMNS = ("path", "split", "label", "class")
 _TEXT = {"path": str, "split": str, "class": str, "source": str}  # a class may be called 007
 
 
+class Rows:
+    """Rows of images (N, H, W, C) uint8 that lie elsewhere, as in a mapped file; they are fetched when asked for."""
+
+    def __init__(self, base: np.ndarray, rows: np.ndarray):
+        self.base, self.rows = base, rows
+        self.shape, self.dtype = (len(rows), *base.shape[1:]), base.dtype
+        self.nbytes = len(rows) * base[:1].nbytes
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def __getitem__(self, key: Any) -> np.ndarray:
+        return self.base[self.rows[key]]
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
+        return np.asarray(self[:], dtype)
+
+
+Pixels = np.ndarray | Rows
+
+
 @dataclass(frozen=True)
 class ImageArchive:
-    """Images (N, H, W, C) uint8 with their index (N rows) and the manifest of the file they came from."""
+    """Images (N, H, W, C) uint8 with their index (N rows) and the manifest of the file they came from.
 
-    images: np.ndarray
+    Of a large archive the images are :class:`Rows` of the mapped file, and its index has no paths.
+    """
+
+    images: Pixels
     index: pd.DataFrame
     made: Manifest
 
@@ -49,7 +76,9 @@ class ImageArchive:
             keep &= (self.index["split"] == split).to_numpy()
         if label is not None:
             keep &= (self.index["label"] == label).to_numpy()
-        return ImageArchive(self.images[keep], self.index[keep].reset_index(drop=True), self.made)
+        images = self.images
+        chosen = Rows(images.base, images.rows[keep]) if isinstance(images, Rows) else images[keep]
+        return ImageArchive(chosen, self.index[keep].reset_index(drop=True), self.made)
 
     def rows_by_label(self, split: str | None = None) -> dict[int, np.ndarray]:
         """Rows of each label, in one split or in all; see :func:`rows_by_label`."""
@@ -75,7 +104,7 @@ def rows_by_label(index: pd.DataFrame, split: str | None = None) -> dict[int, np
 
 def write(
     path: Path | str,
-    images: np.ndarray,
+    images: Sequence[np.ndarray] | np.ndarray,
     index: pd.DataFrame,
     made: Manifest,
     *,
@@ -83,27 +112,65 @@ def write(
 ) -> None:
     """Write images (N, H, W, C) uint8, C of 1 or 3, and their index with at least the columns ``COLUMNS``.
 
+    ``images`` may be any sequence of images of one shape; a large one is gone through twice and never held.
     ``extra`` are further members for people to read, as a list of what was skipped; :func:`read` passes them by.
     """
     missing = [c for c in COLUMNS if c not in index.columns]
     if missing or len(images) != len(index) or index["path"].duplicated().any():
         raise ValueError(f"index does not fit: missing columns {missing}, {len(images)} images, {len(index)} rows")
-    members = {INDEX: index.to_csv(index=False, lineterminator="\n").encode(), **(extra or {})}
-    with ThreadPoolExecutor(2) as pool:
-        encoded = [data for part in pool.map(_encode_all, _chunks(list(images))) for data in part]
-    members.update(zip(index["path"], encoded, strict=True))
+    members: dict[str, bytes | Streamed] = {
+        INDEX: index.to_csv(index=False, lineterminator="\n").encode(),
+        **(extra or {}),
+    }
+    if len(images) and len(images) * images[0].nbytes > LARGE:
+        members[ARRAY] = _streamed(images)
+    else:
+        with ThreadPoolExecutor(2) as pool:
+            encoded = [data for part in pool.map(_encode_all, _chunks(list(images))) for data in part]
+        members.update(zip(index["path"], encoded, strict=True))
     artifacts.write_zip(path, members, made)
+
+
+def _streamed(images: Sequence[np.ndarray] | np.ndarray) -> Streamed:
+    """The bytes of ``images.npy``."""
+    head = io.BytesIO()
+    shape = (len(images), *images[0].shape)
+    np.lib.format.write_array_header_1_0(head, {"descr": "|u1", "fortran_order": False, "shape": shape})
+
+    def parts() -> Iterator[bytes]:
+        yield head.getvalue()
+        for first in range(0, len(images), CHUNK):
+            yield b"".join(images[k].tobytes() for k in range(first, min(first + CHUNK, len(images))))
+
+    return Streamed(len(head.getvalue()) + len(images) * images[0].nbytes, parts)
 
 
 def read(path: Path | str, kind: str) -> ImageArchive:
     """Read an archive whose manifest says ``kind`` ("dataset" or "samples"); every byte is checked against the manifest."""
-    members, made = artifacts.read_zip(path, kind)
+    members, made, places = artifacts.read_zip(path, kind, leave=(ARRAY,))
     try:
-        index = pd.read_csv(io.BytesIO(members.pop(INDEX)), dtype=_TEXT, keep_default_na=False)
+        table = io.BytesIO(members.pop(INDEX))
+        if places:
+            kept = {
+                "usecols": lambda name: name not in ("path", "source"),
+                "dtype": {"split": "category", "class": "category"},
+            }
+            return ImageArchive(_mapped(path, places[ARRAY]), pd.read_csv(table, keep_default_na=False, **kept), made)
+        index = pd.read_csv(table, dtype=_TEXT, keep_default_na=False)
         images = _decoded([members[p] for p in index["path"]])
     except (KeyError, ValueError, OSError) as error:
         raise UserError(f"{path}: not an image archive: {error}") from None
     return ImageArchive(images, index, made)
+
+
+def _mapped(path: Path | str, place: int) -> Rows:
+    """The images of ``images.npy``, mapped from its place in the archive; nothing writes through to the file."""
+    with open(path, "rb") as stream:
+        stream.seek(place)
+        np.lib.format.read_magic(stream)
+        shape, _, dtype = np.lib.format.read_array_header_1_0(stream)
+        start = stream.tell()
+    return Rows(np.memmap(path, dtype, "c", start, shape), np.arange(shape[0]))
 
 
 def _chunks(items: list[Any]) -> list[list[Any]]:

@@ -9,13 +9,12 @@ import hashlib
 import os
 import warnings
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass
-from functools import cached_property
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -26,11 +25,12 @@ from featdiff.data import archive, assets, layouts
 from featdiff.data.decode import decode
 from featdiff.data.layouts import Positions
 from featdiff.data.sources import BadImage, Listing, SourceFile, open_source
+from featdiff.data.spool import Spool
 from featdiff.errors import UserError
 from featdiff.settings.data import AssetSource, ClassPart, CropLayout, Dataset, FolderSource, PackagedSource, ZipSource
 
 SKIPPED = "skipped.csv"
-MAX_BYTES = 2**33  # of all images of a data set in memory
+AT_ONCE = 4096  # files handed to the threads together
 SHOWN = 10  # bad files named in one message
 Source = PackagedSource | FolderSource | ZipSource | AssetSource
 
@@ -43,22 +43,18 @@ class Skip(NamedTuple):
     reason: str
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Photo:
     """One image of the source, scaled (patches) or cropped; ``corners`` are its patches, None for a crop."""
 
     file: SourceFile
     pixels: np.ndarray  # (H, W, C) uint8
     colour: bool
-    sha256: str
+    sha256: bytes  # of the file
+    content: bytes  # SHA-256 of the pixels: equal for equal pictures, whatever their files
     row: int = 0
     column: int = 0
     corners: Positions | None = None
-
-    @cached_property
-    def content(self) -> str:
-        """SHA-256 of the pixels: equal for equal pictures, whatever their files."""
-        return hashlib.sha256(repr(self.pixels.shape).encode() + self.pixels.tobytes()).hexdigest()
 
 
 class Patch(NamedTuple):
@@ -67,6 +63,22 @@ class Patch(NamedTuple):
     photo: Photo
     row: int
     column: int
+
+
+@dataclass(frozen=True)
+class Cut(Sequence[np.ndarray]):
+    """The images of a data set, each cut from its photo when it is asked for."""
+
+    patches: list[Patch]
+    size: int
+
+    def __len__(self) -> int:
+        return len(self.patches)
+
+    def __getitem__(self, place: Any) -> Any:
+        photo, row, column = self.patches[place]
+        top, left = (0, 0) if photo.corners is None else (row, column)
+        return photo.pixels[top : top + self.size, left : left + self.size]
 
 
 @dataclass(frozen=True)
@@ -102,7 +114,7 @@ def prepare(dataset: Dataset, out: Path | str, *, base: Path | str = Path(".")) 
     out = Path(out)
     with _opened(dataset.source, Path(base)) as everything:
         listing = everything.select(chosen_classes(dataset, everything.classes))
-        photos, bad = _load(listing, dataset)
+        photos, bad = _load(listing, dataset, Spool(out.parent))
     bad = [Skip(f.name, f.where, "lies beside the class folders, not in one") for f in listing.strays] + bad
     if bad and dataset.bad_images == "error":
         raise UserError("\n".join([f"{len(bad)} unusable file(s):", *_shown(bad), "mend them or set bad_images: skip"]))
@@ -116,12 +128,12 @@ def prepare(dataset: Dataset, out: Path | str, *, base: Path | str = Path(".")) 
             raise UserError(f"class '{name}': {len(train)} training and {len(test)} test images; pairs need 2 and 1")
         parts[name, "train"], parts[name, "test"] = _at_most(name, train, dataset), test
     images, index = _table(parts, listing.classes, dataset)
-    inputs = listing.inputs or {p.file.name: p.sha256 for p in photos}
+    inputs = listing.inputs or {p.file.name: p.sha256.hex() for p in photos}
     made = artifacts.manifest("dataset", dataset).model_copy(update={"inputs": inputs})
     archive.write(out, images, index, made, extra=_skip_table(bad))
     counts = {name: {split: len(parts[name, split]) for split in ("train", "test")} for name in by_class}
     copies = sum(n - 1 for n in Counter((p.file.class_name, p.content) for p in photos).values())
-    size, channels = images.shape[2:]
+    size, channels = dataset.layout.size, images[0].shape[-1]
     return Summary(out, (size, size, channels), counts, tuple(bad), listing.ignored, copies)
 
 
@@ -167,11 +179,10 @@ def _crops(dataset: Dataset) -> bool:
     return isinstance(dataset.layout, CropLayout)
 
 
-def _load(listing: Listing, dataset: Dataset) -> tuple[list[Photo], list[Skip]]:
-    """Decode and scale all files, several at a time, in the listing's order."""
+def _load(listing: Listing, dataset: Dataset, spool: Spool) -> tuple[list[Photo], list[Skip]]:
+    """Decode and scale all files, several at a time, in the listing's order; their pixels go to the spool."""
     photos: list[Photo] = []
     bad: list[Skip] = []
-    used = 0
 
     def load(file: SourceFile) -> Photo | BadImage:
         try:
@@ -181,29 +192,31 @@ def _load(listing: Listing, dataset: Dataset) -> tuple[list[Photo], list[Skip]]:
 
     with warnings.catch_warnings(), ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
         warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # refused with a message of ours
-        for file, photo in zip(listing.files, pool.map(load, listing.files), strict=True):
-            if isinstance(photo, BadImage):
-                bad.append(Skip(file.name, file.where, str(photo)))
-                continue
-            photos.append(photo)
-            used += photo.pixels.nbytes
-            if used > MAX_BYTES:
-                pool.shutdown(wait=False, cancel_futures=True)
-                raise _too_large(used)
+        for first in range(0, len(listing.files), AT_ONCE):
+            files = listing.files[first : first + AT_ONCE]
+            for file, photo in zip(files, pool.map(load, files), strict=True):
+                if isinstance(photo, BadImage):
+                    bad.append(Skip(file.name, file.where, str(photo)))
+                else:
+                    photos.append(replace(photo, pixels=spool.put(photo.pixels)))
     return photos, bad
 
 
 def _photo(file: SourceFile, dataset: Dataset) -> Photo:
     data = file.read()
     picture = decode(data, dataset.mode)
-    sha256 = hashlib.sha256(data).hexdigest()
+    sha256 = hashlib.sha256(data).digest()
     if isinstance(dataset.layout, CropLayout):
         pixels, row, column = layouts.centre_crop(picture.image, dataset.layout)
-        return Photo(file, pixels, picture.colour, sha256, row, column)
+        return Photo(file, pixels, picture.colour, sha256, _content(pixels), row, column)
     pixels = layouts.scale(picture.image, dataset.layout)
     height, width = pixels.shape[:2]
     corners = layouts.patch_positions(height, width, dataset.layout, dataset.test_fraction)
-    return Photo(file, pixels, picture.colour, sha256, corners=corners)
+    return Photo(file, pixels, picture.colour, sha256, _content(pixels), corners=corners)
+
+
+def _content(pixels: np.ndarray) -> bytes:
+    return hashlib.sha256(repr(pixels.shape).encode() + pixels.tobytes()).digest()
 
 
 # --- checks over all images ---------------------------------------------------------------------------------------
@@ -220,7 +233,7 @@ def _check_modes(photos: list[Photo], dataset: Dataset) -> None:
 
 def _check_contradictions(photos: list[Photo]) -> None:
     """The same picture in two classes has no class, and could lie in the training and the test images."""
-    first: dict[str, Photo] = {}
+    first: dict[bytes, Photo] = {}
     for photo in photos:
         other = first.setdefault(photo.content, photo)
         if other.file.class_name != photo.file.class_name:
@@ -253,7 +266,7 @@ def _split_patches(photos: list[Photo]) -> tuple[list[Patch], list[Patch]]:
 
 def _split_crops(name: str, photos: list[Photo], dataset: Dataset) -> tuple[list[Patch], list[Patch]]:
     """Whole images, drawn by seed and content: neither names nor order matter, and copies stay on one side."""
-    groups: dict[str, list[Photo]] = defaultdict(list)
+    groups: dict[bytes, list[Photo]] = defaultdict(list)
     for photo in photos:
         groups[photo.content].append(photo)
     if len(groups) < 3:
@@ -286,23 +299,25 @@ def _at_most(name: str, train: list[Patch], dataset: Dataset) -> list[Patch]:
 # --- writing ------------------------------------------------------------------------------------------------------
 
 
-def _table(
-    parts: dict[tuple[str, str], list[Patch]], classes: list[str], dataset: Dataset
-) -> tuple[np.ndarray, pd.DataFrame]:
-    size, channels = dataset.layout.size, 1 if dataset.mode == "gray" else 3
-    number = sum(map(len, parts.values()))
-    if number * size * size * channels > MAX_BYTES:
-        raise _too_large(number * size * size * channels)
-    images = np.empty((number, size, size, channels), np.uint8)
-    labels = {name: label for label, name in enumerate(classes)}
-    rows: list[tuple[str | int, ...]] = []
-    for (name, split), patches in parts.items():
-        for k, (photo, row, column) in enumerate(patches):
-            top, left = (0, 0) if photo.corners is None else (row, column)
-            images[len(rows)] = photo.pixels[top : top + size, left : left + size]
-            path = f"{split}/{name}/{k:06d}.png"
-            rows.append((path, split, labels[name], name, photo.file.name, row, column))
-    return images, pd.DataFrame(rows, columns=[*archive.COLUMNS, "source", "row", "column"])
+def _table(parts: dict[tuple[str, str], list[Patch]], classes: list[str], dataset: Dataset) -> tuple[Cut, pd.DataFrame]:
+    """The images in the order of the archive, and their index."""
+    patches = [patch for members in parts.values() for patch in members]
+    counts = [len(members) for members in parts.values()]
+    names, splits = ([key[i] for key in parts] for i in range(2))
+    columns = {
+        "path": [
+            f"{split}/{name}/{k:06d}.png" for (name, split), members in parts.items() for k in range(len(members))
+        ],
+        "split": pd.Categorical.from_codes(
+            np.repeat([splits.index(s) for s in splits], counts), sorted(set(splits), key=splits.index)
+        ),
+        "label": np.repeat([classes.index(name) for name in names], counts),
+        "class": pd.Categorical.from_codes(np.repeat([classes.index(name) for name in names], counts), classes),
+        "source": [patch.photo.file.name for patch in patches],
+        "row": [patch.row for patch in patches],
+        "column": [patch.column for patch in patches],
+    }
+    return Cut(patches, dataset.layout.size), pd.DataFrame(columns)
 
 
 def _skip_table(bad: list[Skip]) -> dict[str, bytes]:
@@ -313,10 +328,3 @@ def _skip_table(bad: list[Skip]) -> dict[str, bytes]:
 def _shown(bad: Iterable[Skip]) -> list[str]:
     lines = [f"  {s.where}: {s.reason}" for s in bad]
     return lines[:SHOWN] + [f"  ... and {len(lines) - SHOWN} more"] * (len(lines) > SHOWN)
-
-
-def _too_large(count: int) -> UserError:
-    return UserError(
-        f"the images would take {count / 2**30:.1f} GiB of memory, more than {MAX_BYTES >> 30}; use a larger stride, a "
-        "smaller scale, or max_images_per_class"
-    )

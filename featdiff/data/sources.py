@@ -39,7 +39,7 @@ class BadImage(Exception):
     """One file that is no usable image, and why; an error or a counted skip, as the setting says."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class SourceFile:
     """One file that should be an image: its path inside the source, its class, where it lies (for messages)."""
 

@@ -12,6 +12,7 @@ from functools import cache
 
 import numpy as np
 import torch
+from numpy.typing import ArrayLike
 from torch import Tensor
 
 from featdiff.devices.claims import claim
@@ -136,9 +137,9 @@ def _own(count: int) -> list[int]:
     return claim([str(torch.cuda.get_device_properties(index).uuid) for index in range(visible)], count)
 
 
-def to_images(pixels: np.ndarray) -> Tensor:
+def to_images(pixels: ArrayLike) -> Tensor:
     """Pixels (N, H, W, C) uint8 -> images (N, C, H, W) float32 in [0, 1]."""
-    return torch.from_numpy(pixels).permute(0, 3, 1, 2).float().div(255).contiguous()
+    return torch.from_numpy(np.asarray(pixels)).permute(0, 3, 1, 2).float().div(255).contiguous()
 
 
 def to_pixels(images: Tensor) -> np.ndarray:

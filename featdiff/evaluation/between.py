@@ -38,7 +38,7 @@ def measure_to(
     )
     if unknown := [name for name in (between.first, between.second) if name not in dataset.classes]:
         raise UserError(f"{data}: has no class {', '.join(map(repr, unknown))}; classes: {', '.join(dataset.classes)}")
-    features = extractor(settings.extractor, device=device).features(drawn.images)
+    features = extractor(settings.extractor, device=device).features(np.asarray(drawn.images))
     by_share = features.reshape(len(between.shares), between.images, -1)
     rows = measure(settings, by_share, between.shares, (between.first, between.second), dataset, known)
     words = {"distance": distance_name(settings.extractor), "protocol": protocol(settings, dataset)}

@@ -265,7 +265,7 @@ def _classes(settings: Evaluation, data: ImageArchive, data_features: Features, 
 
 
 def _copies(settings: Evaluation, data: ImageArchive, test: _Set, chosen: _Set, sizes: Counts) -> Iterator[Row]:
-    training = data.images[(data.index["split"] == "train").to_numpy()]
+    training = np.asarray(data.select(split="train").images)
     test_draws = _generated(settings, test, sizes)
     chosen_draws = _generated(settings, chosen, sizes)
     test_distances = _nearest(settings, test, test_draws, training)

@@ -30,7 +30,9 @@ def section(images: Path, measures: Path) -> Section:
     between = BetweenSpec.model_validate(drawn.made.settings).between
     parts: list[Any] = [
         _strip(
-            drawn.images.reshape(len(between.shares), between.images, *drawn.images.shape[1:]), between.shares, found
+            np.asarray(drawn.images).reshape(len(between.shares), between.images, *drawn.images.shape[1:]),
+            between.shares,
+            found,
         )
     ]
     parts += [_curves(found), _numbers(found)]

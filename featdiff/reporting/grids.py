@@ -24,8 +24,8 @@ def sample_grids(data: ImageArchive, guided: ImageArchive, baseline: ImageArchiv
     panels = []
     for row, label in enumerate(labels):
         name = data.classes[label]
-        real = data.select(split="test", label=label).images
-        mixed = np.roll(baseline.images, -row * images, axis=0)
+        real = np.asarray(data.select(split="test", label=label).images)
+        mixed = np.roll(np.asarray(baseline.images), -row * images, axis=0)
         for kind, title, found in (
             ("guided", f"{name}, guided", guided.select(label=label).images),
             ("real", f"{name}, real test images", spread_out(real, images)),

@@ -166,7 +166,7 @@ def _factor(rows: Tensor) -> Tensor:
     return square.T
 
 
-def _some(pixels: np.ndarray, count: int, seed: int) -> Tensor:
+def _some(pixels: archive.Pixels, count: int, seed: int) -> Tensor:
     return to_images(pixels[_chosen(len(pixels), count, seed)])
 
 

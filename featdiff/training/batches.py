@@ -10,12 +10,11 @@ from collections.abc import Generator
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import NamedTuple
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from featdiff import philox
-from featdiff.data.archive import ImageArchive
+from featdiff.data.archive import ImageArchive, Pixels, Rows
 from featdiff.data.groups import Groups
 from featdiff.devices import devices
 from featdiff.diffusion import levels
@@ -25,6 +24,7 @@ from featdiff.settings.training import TrainSpec
 
 AHEAD = 4  # batches being gathered while the device computes
 AT_ONCE = 64  # batches whose words are drawn together: on their own they are small
+STAGED = 8192  # images of a mapped file that go to a GPU at once
 WORDS = 8  # random words of an image: level (2), mirror, label hidden, class of its group, its place in the class
 
 
@@ -55,11 +55,9 @@ class Batches:
             raise UserError(
                 f"the batch of {size} images in groups of {self.group} can't be shared by {count} processes"
             )
-        self.mapped = isinstance(images.images, np.memmap)
-        self.images = torch.from_numpy(images.images)
-        self.resident = devices.has_room(device, self.images.nbytes)
-        if self.resident:
-            self.images = self.images.to(device)
+        self.mapped = isinstance(images.images, Rows)
+        self.resident = devices.has_room(device, images.images.nbytes)
+        self.images, self.rows = _held(images.images, device if self.resident else devices.CPU)
         self.groups = Groups(torch.tensor(images.labels), size=self.group, device=self.images.device)
         mine = range(index * size // count, (index + 1) * size // count)
         names = [("batch", i) for i in mine]
@@ -104,7 +102,7 @@ class Batches:
     def gather(self, k: int) -> Gathered:
         """The images of batch ``k``; beside a GPU in memory that it copies from without anyone waiting."""
         rows, mirrored = self.choose(k)
-        pixels = self.images.index_select(0, rows)
+        pixels = self.images.index_select(0, rows if self.rows is None else self.rows[rows])
         if not self.resident:
             pixels = pixels.pin_memory()
         return Gathered(rows, pixels, mirrored)
@@ -156,3 +154,15 @@ class Batches:
     def _next(self, waiting: deque[tuple[int, Future[Gathered]]]) -> Batch:
         k, gathered = waiting.popleft()
         return self.finish(k, gathered.result())
+
+
+def _held(images: Pixels, device: torch.device) -> tuple[Tensor, Tensor | None]:
+    """Images on ``device``, and which of them they are if others lie between them: a mapped file stays where it is on a CPU."""
+    if not isinstance(images, Rows):
+        return torch.from_numpy(images).to(device), None
+    if not devices.is_gpu(device):
+        return torch.from_numpy(images.base), torch.from_numpy(images.rows)
+    held = torch.empty(images.shape, dtype=torch.uint8, device=device)
+    for first in range(0, len(images), STAGED):
+        held[first : first + STAGED] = torch.from_numpy(images[first : first + STAGED]).to(device)
+    return held, None

@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeVar
 
+import numpy as np
 import torch
 from accelerate import Accelerator, InitProcessGroupKwargs
 from accelerate.state import PartialState
@@ -294,13 +295,18 @@ def label_of(name: str, classes: tuple[str, ...]) -> int:
 
 def describe(images: archive.ImageArchive) -> DataDescription:
     """Classes, shape, mean and standard deviation of the training images."""
-    pixels = torch.from_numpy(images.images).double() / 255
+    pixels, total, squares = images.images, 0, 0
+    for first in range(0, len(pixels), archive.CHUNK):  # in whole numbers: exact, whatever the parts
+        counts = np.bincount(pixels[first : first + archive.CHUNK].reshape(-1), minlength=256)
+        total += int(counts @ np.arange(256))
+        squares += int(counts @ np.arange(256) ** 2)
+    count = math.prod(pixels.shape)
     return DataDescription(
         classes=tuple(images.classes),
-        channels=images.images.shape[-1],
-        size=images.images.shape[1],
-        mean=pixels.mean().item(),
-        std=pixels.std().item(),
+        channels=pixels.shape[-1],
+        size=pixels.shape[1],
+        mean=total / count / 255,
+        std=math.sqrt((squares * count - total**2) / (count * (count - 1))) / 255,
     )
 
 

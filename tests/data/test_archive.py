@@ -1,5 +1,6 @@
 """The archive gives back what was put in, and nothing else."""
 
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -27,6 +28,30 @@ def test_round_trip_keeps_pixels_names_and_numbers(channels: int, tmp_path: Path
     read = archive.read(tmp_path / "x.zip", "dataset")
     assert (read.images == images).all() and read.classes == NAMES
     pd.testing.assert_frame_equal(read.index, index, check_dtype=False)
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_a_large_archive_is_mapped_and_gives_the_same_rows(channels: int, tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.setattr(archive, "LARGE", 100)
+    images, index = write(tmp_path / "x.zip", channels)
+    read = archive.read(tmp_path / "x.zip", "dataset")
+    assert isinstance(read.images, archive.Rows) and isinstance(read.images.base, np.memmap)
+    assert (np.asarray(read.images) == images).all() and read.images.shape == images.shape
+    assert read.images.nbytes == images.nbytes and (read.images[1:3] == images[1:3]).all()
+    assert read.classes == NAMES and read.index["number"].tolist() == index["number"].tolist()
+    assert (read.select(label=3).images[0] == images[3]).all() and not len(read.select(split="test").images)
+    with zipfile.ZipFile(tmp_path / "x.zip") as whole, whole.open("images.npy") as member:
+        assert (np.load(member) == images).all()
+
+
+def test_a_byte_changed_in_a_large_archive_is_refused(tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.setattr(archive, "LARGE", 100)
+    images, _ = write(tmp_path / "x.zip", 1)
+    data = bytearray((tmp_path / "x.zip").read_bytes())
+    data[data.index(images.tobytes()) + 70] ^= 1
+    (tmp_path / "x.zip").write_bytes(data)
+    with pytest.raises(UserError, match="damaged"):
+        archive.read(tmp_path / "x.zip", "dataset")
 
 
 def test_other_kind_is_refused(tmp_path: Path) -> None:

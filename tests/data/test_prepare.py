@@ -6,6 +6,7 @@ import shutil
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -14,7 +15,7 @@ import pytest
 from PIL import Image
 
 from featdiff.artifacts import sha256_file
-from featdiff.data import archive
+from featdiff.data import archive, spool
 from featdiff.data import prepare as module
 from featdiff.data.prepare import prepare
 from featdiff.errors import UserError
@@ -320,9 +321,17 @@ def test_the_same_picture_in_two_classes(folder: Path, tmp_path: Path) -> None:
     assert "brick/3.png" in message and "grass/copy.png" in message and "two classes" in message
 
 
-def test_memory_is_limited_before_it_is_taken(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "MAX_BYTES", 1000)
-    assert "of memory" in refused(tmp_path, dataset())
+def test_a_data_set_that_the_disk_would_not_hold_is_refused(folder: Path, tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.setattr(module, "Spool", lambda folder: spool.Spool(folder, kept=1000))
+    monkeypatch.setattr(spool.shutil, "disk_usage", lambda folder: SimpleNamespace(free=2**20))
+    assert "make room, or use a larger stride" in refused(tmp_path, dataset())
+
+
+def test_images_put_aside_in_files_make_the_same_archive(folder: Path, tmp_path: Path, monkeypatch) -> None:
+    kept = made(tmp_path, dataset())
+    monkeypatch.setattr(spool, "CHUNK", 5000)
+    monkeypatch.setattr(module, "Spool", lambda folder: spool.Spool(folder, kept=1000))
+    assert made(tmp_path, dataset()).made == kept.made
 
 
 # --- a damaged archive --------------------------------------------------------------------------------------------

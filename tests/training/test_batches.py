@@ -89,6 +89,17 @@ def test_the_slices_of_several_processes_are_the_batch_of_one(condition, tiny_da
     assert_same(parts, whole)
 
 
+def test_of_a_mapped_archive_the_batches_are_those_of_one_in_memory(tiny_dataset, tiny_spec, tmp_path, monkeypatch):
+    spec, held = spec_of(tiny_spec, "label"), archive.read(tiny_dataset, "dataset")
+    monkeypatch.setattr(archive, "LARGE", 100)
+    archive.write(tmp_path / "large.zip", held.images, held.index, held.made.unsealed())
+    mapped = made(spec, tmp_path / "large.zip")
+    assert mapped.mapped and not made(spec, tiny_dataset).mapped
+    for k, batch in enumerate(mapped.upcoming(range(5))):
+        assert_same(batch, made(spec, tiny_dataset).batch(k))
+    assert loop.describe(images_of(tmp_path / "large.zip")) == loop.describe(images_of(tiny_dataset))
+
+
 def test_beside_the_cpu_a_batch_is_drawn_on_the_device_and_nobody_waits_for_it(tiny_dataset, tiny_spec, monkeypatch):
     """A meta device stands in for a GPU: its tensors have no values, so what asks for one, or mixes devices, fails."""
     for condition in ("feature", "label"):
