@@ -151,16 +151,26 @@ def read(path: Path | str, kind: str) -> ImageArchive:
     try:
         table = io.BytesIO(members.pop(INDEX))
         if places:
-            kept = {
-                "usecols": lambda name: name not in ("path", "source"),
-                "dtype": {"split": "category", "class": "category"},
-            }
-            return ImageArchive(_mapped(path, places[ARRAY]), pd.read_csv(table, keep_default_na=False, **kept), made)
+            return ImageArchive(_mapped(path, places[ARRAY]), _without_paths(table), made)
         index = pd.read_csv(table, dtype=_TEXT, keep_default_na=False)
         images = _decoded([members[p] for p in index["path"]])
     except (KeyError, ValueError, OSError) as error:
         raise UserError(f"{path}: not an image archive: {error}") from None
     return ImageArchive(images, index, made)
+
+
+def _without_paths(table: io.BytesIO) -> pd.DataFrame:
+    """The index of a large archive: classes and splits as categories, read part by part, and no paths."""
+    parts, names = [], dict[int, str]()
+    for part in pd.read_csv(table, dtype=_TEXT, keep_default_na=False, chunksize=100_000):
+        first = part.drop_duplicates("label")
+        names.update(zip(first["label"], first["class"], strict=True))
+        parts.append(part.drop(columns=[name for name in ("path", "source", "class") if name in part]))
+        parts[-1]["split"] = pd.Categorical(parts[-1]["split"], ["train", "test"])
+    index = pd.concat(parts, ignore_index=True)
+    labels = sorted(names)
+    codes = np.searchsorted(labels, index["label"])
+    return index.assign(**{"class": pd.Categorical.from_codes(codes, [names[label] for label in labels])})
 
 
 def _mapped(path: Path | str, place: int) -> Rows:

@@ -9,7 +9,7 @@ import numpy as np
 
 from featdiff.errors import UserError
 
-KEPT = 2**30  # bytes that stay in memory
+KEPT = 2**28  # bytes that stay in memory
 CHUNK = 2**28  # bytes of one file
 
 

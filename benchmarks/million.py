@@ -1,0 +1,210 @@
+"""A training set larger than memory: prepared and trained from, with how much memory and at what rate.
+
+    python benchmarks/million.py [--images 1280000] [--folder FOLDER] [--out docs/tables/million.json]
+
+Images are synthetic, 64 x 64 in colour, all different, a thousand classes, in one zip of PNG files. Each part runs in a process of its own,
+whose anonymous memory (what no file backs: the system can't drop it) is sampled five times a second; training's stands above
+that of the same training from a few images. Beside preparation stand, on the first images, a plain loop with Pillow (open,
+convert, resize, crop, to an array) and webdataset's writer (open, convert, encode, into tar files), and beside training from
+the mapped file the same from an archive in memory. Rates are by the clock; parts that are compared take turns.
+"""
+
+import argparse
+import io
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+import zipfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+SIDE, CLASSES, KINDS, FEW = 64, 1000, 997, 20_000
+STEPS = 150
+
+
+def make(path: Path, count: int) -> None:
+    """A zip of ``count`` PNG files in class folders; smooth colours, and each image's number in its first pixels."""
+    rng, ramp = np.random.default_rng(0), np.linspace(0, 1, SIDE)
+    low, high = rng.uniform(0, 248, (2, KINDS, 1, 1, 3))
+    kinds = low + (high - low) * ramp[:, None, None] * ramp[None, :, None] + rng.integers(0, 8, (KINDS, SIDE, SIDE, 1))
+    kinds = kinds.astype(np.uint8)
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_STORED) as packed:
+        for number in range(count):
+            pixels = kinds[number % KINDS]
+            pixels[0, :4, 0] = np.frombuffer(number.to_bytes(4, "little"), np.uint8)
+            stream = io.BytesIO()
+            Image.fromarray(pixels).save(stream, "png", compress_level=1)
+            packed.writestr(f"{number % CLASSES:04d}/{number // CLASSES:06d}.png", stream.getvalue())
+
+
+@contextmanager
+def watched(found: dict[str, Any]) -> Iterator[None]:
+    """Seconds and the most anonymous memory, in bytes, of this process meanwhile."""
+    done, most = threading.Event(), [0]
+
+    def look() -> None:
+        while not done.wait(0.2):
+            lines = Path("/proc/self/status").read_text().splitlines()
+            most[0] = max(most[0], *(int(line.split()[1]) * 1024 for line in lines if line.startswith("RssAnon")))
+
+    watcher, start = threading.Thread(target=look), time.perf_counter()
+    watcher.start()
+    try:
+        yield
+    finally:
+        done.set()
+        watcher.join()
+        found.update(seconds=time.perf_counter() - start, anonymous=most[0])
+
+
+def prepare(source: Path, out: Path) -> dict[str, Any]:
+    from featdiff.data.prepare import prepare as run
+    from featdiff.settings.data import CropLayout, Dataset, ZipSource
+
+    found: dict[str, Any] = {}
+    layout = CropLayout(kind="crop", size=SIDE)
+    with watched(found):
+        run(Dataset(source=ZipSource(kind="zip", path=str(source)), layout=layout, mode="rgb", test_fraction=0.01), out)
+    return found
+
+
+def plain_loop(source: Path, count: int) -> dict[str, Any]:
+    """What a script of ten lines does to the first files."""
+    found: dict[str, Any] = {}
+    with watched(found), zipfile.ZipFile(source) as packed:
+        kept = []
+        for name in packed.namelist()[:count]:
+            image = Image.open(io.BytesIO(packed.read(name))).convert("RGB")
+            kept.append(np.asarray(image.resize((SIDE, SIDE), Image.Resampling.LANCZOS)))
+        with tempfile.TemporaryFile(dir=source.parent) as file:
+            np.save(file, np.stack(kept))
+    return found
+
+
+def webdataset(source: Path, count: int) -> dict[str, Any]:
+    import webdataset as wds
+
+    found: dict[str, Any] = {}
+    with (
+        tempfile.TemporaryDirectory(dir=source.parent) as folder,
+        watched(found),
+        zipfile.ZipFile(source) as packed,
+        wds.ShardWriter(f"{folder}/%06d.tar", maxcount=10_000, verbose=0) as writer,
+    ):
+        for number, name in enumerate(packed.namelist()[:count]):
+            image = Image.open(io.BytesIO(packed.read(name))).convert("RGB")
+            writer.write({"__key__": f"{number:08d}", "png": image, "cls": int(name[:4])})
+    return found
+
+
+def train(data: Path, steps: int) -> dict[str, Any]:
+    """Steps of the training loop by the clock, after a few that are not counted; the reading of the archive apart."""
+    import torch
+
+    from featdiff.data import archive
+    from featdiff.settings.network import Network
+    from featdiff.settings.training import Training, TrainSpec
+    from featdiff.training import loop
+    from featdiff.training.batches import Batches
+
+    torch.set_num_threads(1)
+    training = Training(images=64 * (steps + 10), batch=64, partners=3, precision="fp32", flip=True)
+    spec = TrainSpec(network=Network(widths=(8, 16), patch=4), training=training, condition="feature", seed=0)
+    memory: dict[str, Any] = {}
+    with watched(memory):
+        start = time.perf_counter()
+        images = archive.read(data, "dataset").select(split="train")
+        description = loop.describe(images)
+        read = time.perf_counter() - start
+        accelerator = loop.accelerator_of(training)
+        run, objective = loop.start(spec, description, accelerator, Path("never-written"))
+        batches = Batches(spec, images, accelerator.device)
+        loop.steps(run, training.model_copy(update={"images": 640}), accelerator, objective, batches)
+        start = time.perf_counter()
+        loop.steps(run, training, accelerator, objective, batches)
+        rate = 64 * steps / (time.perf_counter() - start)
+    return {**memory, "read_s": read, "images_s": rate, "mapped": batches.mapped}
+
+
+PARTS = {"prepare": prepare, "plain": plain_loop, "webdataset": webdataset, "train": train}
+
+
+def part(name: str, *arguments: Any) -> dict[str, Any]:
+    """A part in a process of its own."""
+    command = [sys.executable, __file__, "--part", name, *map(str, arguments)]
+    done = subprocess.run(command, stdout=subprocess.PIPE, check=True, text=True)
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--images", type=int, default=1_280_000)
+    parser.add_argument(
+        "--folder", type=Path, default=None, help="Where 50 GB are free; the system's temporary folder."
+    )
+    parser.add_argument("--out", type=Path, default=Path("docs/tables/million.json"))
+    parser.add_argument("--part", nargs="+", default=None, help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.part:
+        name, *arguments = options.part
+        print(json.dumps(PARTS[name](*(int(a) if a.isdigit() else Path(a) for a in arguments))))
+        return
+    with tempfile.TemporaryDirectory(dir=options.folder) as place:
+        folder = Path(place)
+        make(folder / "all.zip", options.images)
+        make(folder / "few.zip", FEW)
+        found: dict[str, Any] = {"images": options.images, "raw_bytes": options.images * SIDE * SIDE * 3}
+        found["prepare"] = part("prepare", folder / "all.zip", folder / "all-data.zip")
+        os.unlink(folder / "all.zip")
+        found["few"] = []
+        for turn in range(3):
+            row = {"ours": part("prepare", folder / "few.zip", folder / f"few-{turn}.zip")}
+            row["plain loop"] = part("plain", folder / "few.zip", FEW)
+            try:
+                import webdataset  # noqa: F401
+
+                row["webdataset"] = part("webdataset", folder / "few.zip", FEW)
+            except ImportError:
+                print("webdataset is not installed: pip install webdataset", file=sys.stderr)
+            found["few"].append(row)
+        found["train"] = [
+            {
+                "mapped": part("train", folder / "all-data.zip", STEPS),
+                "in memory": part("train", folder / "few-0.zip", STEPS),
+            }
+            for _ in range(3)
+        ]
+    options.out.write_text(json.dumps(found, indent=1) + "\n")
+    print(table(found))
+
+
+def table(found: dict[str, Any]) -> str:
+    """The figures that the page shows."""
+    ours = found["images"] / found["prepare"]["seconds"]
+    above = max(row["mapped"]["anonymous"] - row["in memory"]["anonymous"] for row in found["train"])
+    ratio = np.median([row["mapped"]["images_s"] / row["in memory"]["images_s"] for row in found["train"]])
+    lines = [
+        f"{found['images']:,} images, {found['raw_bytes'] / 1e9:.1f} GB of pixels",
+        f"prepared at {ours:,.0f} images/s, at most {found['prepare']['anonymous'] / 1e9:.2f} GB of anonymous memory",
+        f"trained from with {above / 1e9:.2f} GB above training from {FEW:,} images; rate over that one {ratio:.2f}",
+        f"opened (every byte checked) in {found['train'][-1]['mapped']['read_s']:.0f} s",
+    ]
+    for name in found["few"][0]:
+        rates = [FEW / row[name]["seconds"] for row in found["few"]]
+        lines.append(
+            f"{FEW:,} images, {name}: {np.median(rates):,.0f} images/s ({min(rates):,.0f} to {max(rates):,.0f})"
+        )
+    return "\n".join(lines)
+
+
+if __name__ == "__main__":
+    main()
