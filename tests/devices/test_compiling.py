@@ -4,7 +4,6 @@ import sysconfig
 
 import pytest
 import torch
-from accelerate.state import AcceleratorState
 from safetensors import safe_open
 
 from featdiff import artifacts
@@ -44,14 +43,6 @@ def trained(spec, dataset, folder):
 def names(path):
     with safe_open(path, "pt") as stream:
         return sorted(stream.keys())
-
-
-@pytest.fixture
-def fresh_accelerator():
-    """Accelerate allows one precision a process."""
-    AcceleratorState._reset_state(reset_partial_state=True)
-    yield
-    AcceleratorState._reset_state(reset_partial_state=True)
 
 
 @pytest.fixture
