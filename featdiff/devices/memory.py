@@ -1,5 +1,6 @@
 """Out of memory on a GPU: what to tell, and what would fit."""
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -16,11 +17,14 @@ def enough_for(size: int, setting: str, *, unit: int = 1, device: torch.device) 
     """
     try:
         yield
-    except torch.OutOfMemoryError as error:
+    except RuntimeError as error:
+        if "out of memory" not in str(error):  # cuBLAS and cuDNN say it without torch's own kind of error
+            raise
         fitting = should_fit(size, unit)
-        wanted = str(error).split(". ")[0].removeprefix("CUDA out of memory").lstrip(". ")
+        asked = re.search(r"Tried to allocate ([0-9.]+ \w+)", str(error))
+        more = f" and {asked[1]} more to hold" if asked else ""
         raise UserError(
-            f"{device}: out of memory with {size} images at once{f' ({wanted})' if wanted else ''}. "
+            f"{device}: out of memory with {size} images at once{more}. "
             + (
                 f"Set {setting} to {fitting}, and lower if other programs use this GPU"
                 if fitting

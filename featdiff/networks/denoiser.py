@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from featdiff.diffusion import levels
 from featdiff.diffusion.corruptions import Process, variance_exploding
 from featdiff.networks.matching import Match, mean_of_others, to_features, to_group, unmatched
+from featdiff.networks.normalisation import at_least_float
 from featdiff.networks.unet import FeatureUNet
 
 
@@ -86,13 +87,13 @@ class NetworkDenoiser(nn.Module):
     def _denoise(self, x: Tensor, t: Tensor, match: Match, labels: Tensor | None = None) -> tuple[Tensor, Tensor]:
         if self.form == "residual":
             residual, phi = self.network(x, match=match)
-            return x - residual.float(), phi
+            return x - at_least_float(residual), phi
         sigma = self.process.sigma(t).view(-1, 1, 1, 1)
         total = (sigma**2 + self.data_std**2).sqrt()
         centred = x - self.data_mean
         if self.form == "soft":
             output, phi = self.network(centred / total, t, match, labels)
-            return x + total * output.float(), phi
+            return x + total * at_least_float(output), phi
         output, phi = self.network(centred / total, t.log() / 4, match, labels)
         skip = self.data_std**2 / total**2 * centred
-        return skip + sigma * self.data_std / total * output.float() + self.data_mean, phi
+        return skip + sigma * self.data_std / total * at_least_float(output) + self.data_mean, phi

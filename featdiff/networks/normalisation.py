@@ -46,7 +46,9 @@ class _NormalisedReLU(torch.autograd.Function):
         spread = square - mean**2
         inverse = torch.rsqrt(spread.clamp(min=0) + EPSILON)  # (B,)
         factor = (gain * inverse[:, None]).to(x.dtype)[:, :, None, None]
-        y = torch.addcmul(bias.to(x.dtype)[:, :, None, None], x, factor).relu_()
+        y = torch.addcmul(bias.to(x.dtype)[:, :, None, None], x, factor)
+        # torch 2.11 traces a function that changes its result in place into one whose gradients are all zero
+        y = y.relu() if torch.compiler.is_compiling() else y.relu_()
         ctx.save_for_backward(x, y, gain, factor, mean, inverse, spread)
         ctx.bias_dtype = bias.dtype
         return y

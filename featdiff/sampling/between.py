@@ -47,7 +47,7 @@ def draw(spec: BetweenSpec, source: Source) -> np.ndarray:
     table = model.table.extrapolated(sampling.guidance.strength)  # type: ignore[union-attr]
     first, second = labels_of(settings, table.classes)
     batches = len(settings.shares) * -(-settings.images // sampling.batch)
-    sampling = decided(sampling, model, device, count=batches * evaluations_of(sampling.sampler))
+    sampling = decided(sampling, model, device, count=batches * evaluations_of(sampling))
     found = []
     with (
         tqdm(total=len(settings.shares) * settings.images, unit="image", mininterval=2) as bar,

@@ -4,6 +4,7 @@ Image ``number`` of class ``label`` has a stream of noise of its own, and a part
 sums, so an image is the same, bit for bit on the CPU, however the work is sharded.
 """
 
+import math
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import replace
@@ -29,7 +30,7 @@ from featdiff.models.checkpoint import Checkpoint
 from featdiff.models.guided import Arithmetic, GuidedDenoiser, Model, Source
 from featdiff.sampling import corrupted
 from featdiff.sampling.corrupted import Corrupted
-from featdiff.settings.sampling import Ascent, Discrete, Sampling, SoftSampler
+from featdiff.settings.sampling import Ascent, Sampling, SoftSampler
 
 UNCONDITIONAL = "unconditional"
 PART = 16  # on a CPU, images that a part batch is padded to a multiple of
@@ -82,7 +83,7 @@ def sample_shard(
     if known is not None and denoiser.classes != trained.data.classes:
         known = replace(known, start=known.start.of_all())
     wanted = of_shard(draws(settings, denoiser.classes, trained.spec.only), shard, settings.shards)
-    count = -(-len(wanted) // settings.batch) * evaluations_of(settings.sampler)
+    count = -(-len(wanted) // settings.batch) * evaluations_of(settings)
     settings = decided(settings, denoiser, device, count=count)
     images, spent = [], []
     with tqdm(total=len(wanted), unit="image", mininterval=2) as bar, room_for(settings, device):
@@ -153,10 +154,15 @@ def room_for(settings: Sampling, device: torch.device) -> AbstractContextManager
     return memory.enough_for(settings.batch, "the sampling's batch", device=device)
 
 
-def evaluations_of(sampler: Ascent | Discrete | SoftSampler) -> int:
-    """About how many network evaluations a batch takes; the ascent says so itself only at its end."""
+def evaluations_of(settings: Sampling) -> int:
+    """How many network evaluations a batch takes, without those that a guidance adds.
+
+    The ascent's sigma contracts by ``1 - beta h`` a step if the network is right; it knows its steps only at its end.
+    """
+    sampler = settings.sampler
     if isinstance(sampler, Ascent):
-        return 60
+        contraction = -math.log1p(-sampler.noise * sampler.step)
+        return min(sampler.max_steps, math.ceil(math.log(settings.sigma_start / settings.sigma_end) / contraction))
     return 2 * sampler.steps - 1 if sampler.kind == "heun" else sampler.steps
 
 

@@ -4,13 +4,39 @@ from types import SimpleNamespace
 
 import pytest
 import torch
+from accelerate.state import AcceleratorState
 from torch.cuda._utils import _get_device_index
 
 from featdiff.devices import devices
 
 
 @pytest.fixture
-def pretend(monkeypatch):
+def as_before():
+    """Torch's switches are the process's: put them back."""
+    cudnn = torch.backends.cudnn
+    before = (
+        cudnn.benchmark,
+        cudnn.deterministic,
+        torch.are_deterministic_algorithms_enabled(),
+        torch.is_deterministic_algorithms_warn_only_enabled(),
+        torch.utils.deterministic.fill_uninitialized_memory,
+    )
+    yield
+    cudnn.benchmark, cudnn.deterministic = before[:2]
+    torch.use_deterministic_algorithms(before[2], warn_only=before[3])
+    torch.utils.deterministic.fill_uninitialized_memory = before[4]
+
+
+@pytest.fixture
+def fresh_accelerator():
+    """Accelerate allows one precision and one kind of device a process."""
+    AcceleratorState._reset_state(reset_partial_state=True)
+    yield
+    AcceleratorState._reset_state(reset_partial_state=True)
+
+
+@pytest.fixture
+def pretend(monkeypatch, as_before):
     """``pretend(uuids)``: as many GPUs, which refuse what real ones refuse; returns the list of those made current."""
 
     def start(uuids: list[str], *, free: int = 1 << 40) -> list[int]:
@@ -24,8 +50,9 @@ def pretend(monkeypatch):
             assert index < len(uuids)
             return free, 1 << 40
 
-        monkeypatch.delenv("LOCAL_RANK", raising=False)
-        monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+        for name in ("LOCAL_RANK", "CUDA_VISIBLE_DEVICES", "CUBLAS_WORKSPACE_CONFIG"):
+            monkeypatch.setenv(name, "")  # so that it is put back even if it was not there
+            monkeypatch.delenv(name)
         for name, stand_in in {
             "is_available": lambda: True,
             "device_count": lambda: len(uuids),

@@ -12,7 +12,6 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from accelerate.state import AcceleratorState
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
@@ -50,13 +49,6 @@ class OneDevice(TorchDispatchMode):
 @pytest.fixture(autouse=True)
 def any_device_has_autocast(monkeypatch):
     monkeypatch.setattr(torch, "autocast", lambda *a, **k: contextlib.nullcontext())
-
-
-@pytest.fixture
-def fresh_accelerator():
-    AcceleratorState._reset_state(reset_partial_state=True)
-    yield
-    AcceleratorState._reset_state(reset_partial_state=True)
 
 
 # --- one place ---------------------------------------------------------------------------------------------------------
@@ -122,6 +114,16 @@ MASK = {"network": SOFT, "corruption": MaskCorruption(kind="mask")}
 BLUR = {"network": SOFT, "corruption": BlurCorruption(kind="blur")}
 
 
+def moved(batches):
+    """The same batches with all that they are drawn from elsewhere; counting classes in the beginning is the CPU's."""
+    batches.device = ELSEWHERE
+    for owner in (batches, batches.groups, batches.chance, batches.choice, batches.noise):
+        for name, value in vars(owner).items():
+            if isinstance(value, torch.Tensor):
+                setattr(owner, name, value.to(ELSEWHERE))
+    return batches
+
+
 @pytest.mark.parametrize(
     ("condition", "changes", "training"),
     [
@@ -145,11 +147,11 @@ def test_a_training_step_mixes_no_devices_and_waits_for_none(
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(loop, "_optimizer", lambda values, training: torch.optim.SGD([values], lr=0.1))
         run, objective = loop.start(spec, DATA, accelerator, tmp_path)
-    batch = Batches(spec, archive_in_memory, ELSEWHERE).batch(0)
-    assert {part.device for part in batch if part is not None} == {ELSEWHERE}
+    batches = moved(Batches(spec, archive_in_memory, devices.CPU))
     if spec.corruption is not None:  # constants of a process reach the device at the first step
-        objective(*batch)
+        objective(*batches.batch(0))
     with OneDevice():
+        batch = batches.batch(0)
         loss = objective(*batch)
         accelerator.backward(loss)
         accelerator.clip_grad_norm_([run.flat.values], 1.0)
