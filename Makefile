@@ -1,5 +1,6 @@
 # make run    the whole pipeline, ends with results/report.html     make tiny   the same graph in a minute, for tests
 # make test   all tests        make lint   all checks of style      make record / adopt   versions with DVC (docs/versions.md)
+# make gpu-check   is a GPU right, exact and fast with this? eight minutes (docs/gpu.md)
 # make bench  speed beside denoising-diffusion-pytorch, smalldiffusion, k-diffusion, diffusers, clean-fid and others (docs/bench.md)
 # Each target makes the virtual environment it needs. Other choices: make run CORES=8 PROFILE=gpu
 
@@ -14,7 +15,7 @@ TESTERS := 2
 SNAKEMAKE = $(BIN)/snakemake --workflow-profile workflow/profiles/$(PROFILE) $(if $(CORES),--cores $(CORES))
 PIP       = $(BIN)/python -m pip --disable-pip-version-check
 
-.PHONY: run tiny test bench lint format record adopt lock clean-venv
+.PHONY: run tiny test bench gpu-check lint format record adopt lock clean-venv
 
 run: $(VENV)/.run
 	@$(SNAKEMAKE)
@@ -30,6 +31,9 @@ test: $(VENV)/.dev
 # The peers live in .bench/venv, which the command makes.
 bench: $(VENV)/.run
 	@$(BIN)/python benchmarks/speed
+
+gpu-check: $(VENV)/.dev
+	@$(BIN)/python benchmarks/gpu
 
 lint: $(VENV)/.dev
 	@$(BIN)/ruff check .
