@@ -23,7 +23,7 @@ import torch
 from torch import Tensor, nn
 
 from featdiff.artifacts import sha256_file
-from featdiff.devices.devices import CPU, is_gpu
+from featdiff.devices.devices import CPU, is_gpu, sent
 from featdiff.errors import UserError
 from featdiff.settings.evaluation import Inception, Lite0
 
@@ -81,7 +81,9 @@ class Lite0Extractor:
         return _in_batches(images, self._batch, 1280, self._device)
 
     def _batch(self, images: np.ndarray) -> Tensor:
-        x = torch.from_numpy(np.ascontiguousarray(images)).to(self._device).permute(0, 3, 1, 2).float()  # (B, C, H, W)
+        x = (
+            sent(torch.from_numpy(np.ascontiguousarray(images)), self._device).permute(0, 3, 1, 2).float()
+        )  # (B, C, H, W)
         x = _bicubic(x, self._settings.resize).expand(-1, 3, -1, -1)
         x = ((x - 127) / 128).contiguous(memory_format=torch.channels_last)
         half = self._settings.precision == "bf16"
@@ -108,7 +110,7 @@ class InceptionExtractor:
         colour = np.broadcast_to(images, (*images.shape[:3], 3))
         resized = np.stack(list(self._threads.map(self._resize, colour)))  # (B, 299, 299, 3) float32 in [0, 255]
         with _same_everywhere():
-            return self._network(torch.from_numpy(resized).permute(0, 3, 1, 2).to(self._device))
+            return self._network(sent(torch.from_numpy(resized), self._device).permute(0, 3, 1, 2))
 
 
 def _in_batches(images: np.ndarray, batch: Any, size: int, device: torch.device) -> np.ndarray:

@@ -206,8 +206,7 @@ def test_the_compilers_gradients_are_the_plain_ones_and_losses_drift_as_by_round
     tiny_dataset, tiny_spec, source, tmp_path, monkeypatch
 ):
     torch._dynamo.reset()
-    for dtype in (torch.float64, torch.float32):
-        agree_in_gradients(tiny_spec, compiling.compiled, dtype)
+    agree_in_gradients(tiny_spec, compiling.compiled, torch.float32)
     short = tiny_spec.model_copy(update={"training": tiny_spec.training.model_copy(update={"images": 320})})
     plain, rounding = drift(short, tiny_dataset, tmp_path, monkeypatch)
     found = trained(compiled(short), tiny_dataset, tmp_path / "compiled")
