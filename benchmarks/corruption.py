@@ -14,7 +14,7 @@ from statistics import median
 import torch
 from accelerate import Accelerator
 
-from featdiff.devices.devices import keep_freed_memory
+from featdiff.devices.devices import keep_freed_memory, wait_for
 from featdiff.models import checkpoint
 from featdiff.models.checkpoint import DataDescription
 from featdiff.settings.corruption import BlurCorruption, IdentityCorruption, MaskCorruption, Rise
@@ -35,8 +35,7 @@ def step(
         accelerator.backward(objective(*batch))
         optimizer.step()
         optimizer.zero_grad(set_to_none=True)
-        if accelerator.device.type == "cuda":
-            torch.cuda.synchronize()
+        wait_for(accelerator.device)
 
     return run
 

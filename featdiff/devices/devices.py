@@ -115,6 +115,11 @@ def stand_at(device: torch.device) -> None:
         torch.cuda.set_device(device)
 
 
+def sent(tensor: Tensor, device: torch.device) -> Tensor:
+    """A tensor of the CPU on the device; a GPU fetches it when its turn comes, and nobody waits."""
+    return tensor.pin_memory().to(device, non_blocking=True) if is_gpu(device) else tensor.to(device)
+
+
 def has_room(device: torch.device, size: int) -> bool:
     """Whether ``size`` bytes can lie on the device all the time: in half of what is free on a GPU."""
     return not is_gpu(device) or 2 * size <= torch.cuda.mem_get_info(device)[0]

@@ -10,8 +10,10 @@ Everything runs image by image: features do not depend on the batch or on the ne
 """
 
 import hashlib
+import os
 import tempfile
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Protocol
@@ -21,7 +23,7 @@ import torch
 from torch import Tensor, nn
 
 from featdiff.artifacts import sha256_file
-from featdiff.devices.devices import CPU, is_gpu
+from featdiff.devices.devices import CPU, is_gpu, sent
 from featdiff.errors import UserError
 from featdiff.settings.evaluation import Inception, Lite0
 
@@ -30,6 +32,7 @@ INCEPTION_FILE = "inception-2015-12-05.pt"
 INCEPTION_URL = f"https://nvlabs-fi-cdn.nvidia.com/stylegan2-ada-pytorch/pretrained/metrics/{INCEPTION_FILE}"
 INCEPTION_SHA256 = "f58cb9b6ec323ed63459aa4fb441fe750cfe39fafad6da5cb504a16f19e958f4"
 BATCH = {False: 32, True: 128}  # images at once on a CPU and on a GPU
+HELD = {False: 1, True: 16}  # batches between two looks at the features
 
 
 class Extractor(Protocol):
@@ -78,7 +81,9 @@ class Lite0Extractor:
         return _in_batches(images, self._batch, 1280, self._device)
 
     def _batch(self, images: np.ndarray) -> Tensor:
-        x = torch.from_numpy(np.ascontiguousarray(images)).to(self._device).permute(0, 3, 1, 2).float()  # (B, C, H, W)
+        x = (
+            sent(torch.from_numpy(np.ascontiguousarray(images)), self._device).permute(0, 3, 1, 2).float()
+        )  # (B, C, H, W)
         x = _bicubic(x, self._settings.resize).expand(-1, 3, -1, -1)
         x = ((x - 127) / 128).contiguous(memory_format=torch.channels_last)
         half = self._settings.precision == "bf16"
@@ -95,6 +100,7 @@ class InceptionExtractor:
         self._device = device
         self._network = _inception_network(_checked_weights(settings)).to(device)
         self._resize = _import("cleanfid.resize", "clean-fid").build_resizer("clean")
+        self._threads = ThreadPoolExecutor(_processors(device), "resize")  # Pillow lets others run while it resizes
 
     def features(self, images: np.ndarray) -> np.ndarray:
         """Features (N, 2048) float32 of images (N, H, W, C) uint8."""
@@ -102,27 +108,32 @@ class InceptionExtractor:
 
     def _batch(self, images: np.ndarray) -> Tensor:
         colour = np.broadcast_to(images, (*images.shape[:3], 3))
-        resized = np.stack([self._resize(image) for image in colour])  # (B, 299, 299, 3) float32 in [0, 255]
+        resized = np.stack(list(self._threads.map(self._resize, colour)))  # (B, 299, 299, 3) float32 in [0, 255]
         with _same_everywhere():
-            return self._network(torch.from_numpy(resized).permute(0, 3, 1, 2).to(self._device))
+            return self._network(sent(torch.from_numpy(resized), self._device).permute(0, 3, 1, 2))
 
 
 def _in_batches(images: np.ndarray, batch: Any, size: int, device: torch.device) -> np.ndarray:
-    """Features of all images; those of a batch are fetched while the device computes the next."""
+    """Features (N, size) of all images; a GPU is waited for once in ``HELD`` batches, so that it always has work."""
     if images.ndim != 4 or images.shape[-1] not in (1, 3) or images.dtype != np.uint8:
         raise ValueError(f"images (N, H, W, 1 or 3) uint8 are needed, not {images.shape} {images.dtype}")
     features, step = np.empty((len(images), size), np.float32), BATCH[is_gpu(device)]
-    waiting: list[tuple[int, Tensor]] = []
+    held = step * HELD[is_gpu(device)]
     with torch.inference_mode():
-        for start in [*range(0, len(images), step), None]:
-            if start is not None:
-                waiting.append((start, batch(images[start : start + step])))
-            if len(waiting) > 1 or (start is None and waiting):
-                first, found = waiting.pop(0)
-                features[first : first + len(found)] = found.cpu().numpy()
+        for first in range(0, len(images), held):
+            rows = range(first, min(first + held, len(images)), step)
+            found = torch.cat([batch(images[row : min(row + step, first + held)]) for row in rows])
+            features[first : first + len(found)] = found.cpu().numpy()
     if not np.isfinite(features).all():
         raise UserError("the extractor gave features that are not finite; its weights or this torch build are broken")
     return features
+
+
+def _processors(device: torch.device) -> int:
+    """Processors that may resize images: beside a GPU all that this process is bound to, else its threads for arithmetic."""
+    if not is_gpu(device):
+        return torch.get_num_threads()
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _bicubic(x: Tensor, size: int) -> Tensor:

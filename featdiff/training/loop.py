@@ -249,11 +249,11 @@ def accelerator_of(training: Training) -> Accelerator:
         mixed_precision="bf16" if precision == "bf16" else "no",
         kwargs_handlers=[InitProcessGroupKwargs(backend="gloo")] if cpu and started > 1 else [],
     )
-    _give(device, accelerator)
     if accelerator.num_processes != started:
         raise UserError(
             f"{started} processes were started (WORLD_SIZE), but {accelerator.num_processes} found together"
         )
+    _give(device, accelerator)
     return accelerator
 
 

@@ -1,5 +1,8 @@
 """Compiled steps compute what the plain ones do, leave no trace in files, and are refused where nothing can compile them."""
 
+import os
+import subprocess
+import sys
 import sysconfig
 
 import pytest
@@ -8,6 +11,7 @@ from safetensors import safe_open
 
 from featdiff import artifacts
 from featdiff.devices import compiling
+from featdiff.devices.devices import pick_device
 from featdiff.errors import UserError
 from featdiff.features import centroids
 from featdiff.models import checkpoint
@@ -18,7 +22,7 @@ from featdiff.settings.sampling import FeatureGuidance
 from featdiff.training import loop, resume
 from featdiff.training.flat import Flat
 
-CPU = torch.device("cpu")
+CPU, GPU = torch.device("cpu"), torch.device("cuda", 0)
 ESTIMATE = 1e-4  # of an estimate in float32: the compiler reorders sums
 GROWN = 10  # losses drift from the plain ones at most so many times as those of weights changed by float32's rounding
 
@@ -60,10 +64,11 @@ class Step:
     """The loss of a batch as the training computes it, plain or compiled by ``compiler``, and its gradient."""
 
     def __init__(self, spec, dtype, compiler=None):
-        self.denoiser = checkpoint.new_denoiser(spec, DATA).to(dtype)
+        self.device = pick_device()
+        self.denoiser = checkpoint.new_denoiser(spec, DATA).to(self.device, dtype)
         self.objective = loop.Objective(self.denoiser, spec)
         if compiler is not None:
-            self.objective.forward = compiler(self.objective.forward, CPU)
+            self.objective.forward = compiler(self.objective.forward, self.device)
         self.flat = Flat(self.denoiser)
 
     def gradients(self, values, batch):
@@ -71,8 +76,9 @@ class Step:
         dtype = self.flat.values.dtype
         self.flat.values.data.copy_(values)
         self.flat.zero_grad()
-        self.objective(*(part.to(dtype) if part.is_floating_point() else part for part in batch)).backward()
-        return {name: value.double().clone() for name, value in self.flat.named(self.flat.gradient).items()}
+        moved = [part.to(self.device) for part in batch]
+        self.objective(*(part.to(dtype) if part.is_floating_point() else part for part in moved)).backward()
+        return {name: value.double().cpu().clone() for name, value in self.flat.named(self.flat.gradient).items()}
 
 
 def agree_in_gradients(spec, compiler, dtype):
@@ -83,7 +89,7 @@ def agree_in_gradients(spec, compiler, dtype):
     """
     g = torch.Generator().manual_seed(0)
     exact, plain, tested = Step(spec, torch.float64), Step(spec, dtype), Step(spec, dtype, compiler)
-    values = plain.flat.values.detach() + 0.02 * torch.randn(plain.flat.values.shape, generator=g)
+    values = plain.flat.values.detach().cpu() + 0.02 * torch.randn(plain.flat.values.shape, generator=g)
     for _ in range(2):
         x, t = torch.rand(16, 1, 8, 8, generator=g), 0.1 + torch.rand(16, generator=g)
         z = torch.randn(2, 16, 1, 8, 8, generator=g)
@@ -109,7 +115,7 @@ def drift(spec, dataset, folder, monkeypatch, *, starts=4):
         def begin(*arguments):
             run, objective = start(*arguments)
             noise = torch.randn(run.flat.values.shape, generator=torch.Generator().manual_seed(seed))
-            run.flat.values.data.mul_(1 + torch.finfo(torch.float32).eps * noise)
+            run.flat.values.data.mul_(1 + torch.finfo(torch.float32).eps * noise.to(run.flat.values))
             return run, objective
 
         return begin
@@ -200,14 +206,70 @@ def test_the_compilers_gradients_are_the_plain_ones_and_losses_drift_as_by_round
     tiny_dataset, tiny_spec, source, tmp_path, monkeypatch
 ):
     torch._dynamo.reset()
-    for dtype in (torch.float64, torch.float32):
-        agree_in_gradients(tiny_spec, compiling.compiled, dtype)
+    agree_in_gradients(tiny_spec, compiling.compiled, torch.float32)
     short = tiny_spec.model_copy(update={"training": tiny_spec.training.model_copy(update={"images": 320})})
     plain, rounding = drift(short, tiny_dataset, tmp_path, monkeypatch)
     found = trained(compiled(short), tiny_dataset, tmp_path / "compiled")
     assert ((found[0] - plain[0]).abs() <= GROWN * rounding).all()
     found = estimates(source, Arithmetic("fp32", compile=True))
     torch.testing.assert_close(found, estimates(source, Arithmetic()), rtol=0, atol=ESTIMATE)
+
+
+@pytest.fixture
+def can_compile(monkeypatch):
+    monkeypatch.setattr(compiling, "lacking", lambda device: [])
+
+
+@pytest.mark.parametrize(
+    ("count", "what", "on"),
+    [(8_000, "step", False), (9_000, "step", True), (24_000, "evaluation", False), (26_000, "evaluation", True)],
+)
+def test_auto_compiles_on_a_gpu_where_it_earns_twice_its_set_up_and_says_so(count, what, on, can_compile, capsys):
+    assert compiling.chosen("auto", GPU, count=count, what=what) is on
+    said = capsys.readouterr().err
+    assert f"compile: auto -> {'on' if on else 'off'}" in said and f"{count} {what}s" in said
+
+
+def test_auto_never_compiles_on_a_cpu_and_not_where_something_is_lacking(monkeypatch, capsys):
+    assert not compiling.chosen("auto", CPU, count=10**9, what="step")
+    assert capsys.readouterr().err == ""
+    monkeypatch.setattr(compiling, "lacking", lambda device: ["triton"])
+    assert not compiling.chosen("auto", GPU, count=10**9, what="step")
+    assert "triton is missing" in capsys.readouterr().err
+
+
+def test_true_and_false_are_done_as_they_say(can_compile):
+    assert compiling.chosen(True, CPU, count=1, what="step") and compiling.chosen(True, GPU, count=1, what="step")
+    assert not compiling.chosen(False, GPU, count=10**9, what="step")
+
+
+TWICE = """
+import sys
+from pathlib import Path
+import torch
+from featdiff.devices import compiling, devices
+compiling.keep_in(Path(sys.argv[1]))
+step = compiling.compiled(lambda x: (x.sin() + x.cos()).sum(), devices.CPU)
+step(torch.rand(64, requires_grad=True)).backward()
+print(torch._dynamo.utils.counters["inductor"]["fxgraph_cache_hit"])
+"""
+
+
+@pytest.mark.slow
+def test_a_second_process_takes_compiled_code_from_the_folder(tmp_path):
+    environment = {k: v for k, v in os.environ.items() if k not in ("TORCHINDUCTOR_CACHE_DIR", "TRITON_CACHE_DIR")}
+    call = [sys.executable, "-c", TWICE, str(tmp_path)]
+    hits = [subprocess.run(call, env=environment, capture_output=True, text=True, check=True).stdout for _ in "12"]
+    assert [int(hit) for hit in hits] == [0, 2]  # forward and backward
+
+
+def test_a_folder_that_the_user_has_set_is_kept(monkeypatch, tmp_path):
+    monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", "mine")
+    monkeypatch.setenv("TRITON_CACHE_DIR", "")
+    monkeypatch.delenv("TRITON_CACHE_DIR")
+    compiling.keep_in(tmp_path)
+    assert os.environ["TORCHINDUCTOR_CACHE_DIR"] == "mine"
+    assert os.environ["TRITON_CACHE_DIR"] == str(tmp_path / "triton")
 
 
 @pytest.mark.parametrize("lacking", ["compiler", "headers"])
