@@ -9,10 +9,10 @@ from markupsafe import Markup
 from matplotlib.axes import Axes
 
 from featdiff import artifacts
+from featdiff.kinds.samplers import SoftSampler
 from featdiff.reporting.drawing import LINES, Figure, Panel, log_axis, panel
 from featdiff.reporting.tables import ALL
 from featdiff.settings.project import Params
-from featdiff.settings.sampling import SoftSampler
 
 STRENGTH = {"blur": "blur width (pixels)", "mask": "strength of the mask", "identity": "noise σ"}
 MARKS = "osD^vP"

@@ -14,6 +14,7 @@ import yaml
 from pydantic import Field, model_validator
 
 from featdiff.errors import UserError
+from featdiff.kinds.samplers import SAMPLERS, SoftSampler
 from featdiff.settings.base import LONGEST_NAME, Name, S, Settings, parse
 from featdiff.settings.centroids import Centroids, Denoising, Distances
 from featdiff.settings.corruption import CorruptionRow, Levels, LevelsSpec
@@ -22,7 +23,7 @@ from featdiff.settings.evaluation import Evaluation
 from featdiff.settings.mixture import MixtureStudy
 from featdiff.settings.network import Network
 from featdiff.settings.report import Copy, Repeats, Report
-from featdiff.settings.sampling import Between, BetweenSpec, Sampling, SoftSampler
+from featdiff.settings.sampling import Between, BetweenSpec, Sampling
 from featdiff.settings.training import Model, Training, TrainSpec
 
 
@@ -148,10 +149,10 @@ class Params(Settings):
     def _check_sampler(self, where: str, sampling: Sampling) -> None:
         """The samplers of plain denoising know no corruption; chosen levels need one."""
         sampler, corruption = sampling.sampler, self.models[sampling.model].corruption
-        if corruption is not None and not isinstance(sampler, SoftSampler):
+        if corruption is not None and not sampler.corruptions:
+            able = ", ".join(name for name, kind in SAMPLERS.items() if kind.corruptions)
             raise ValueError(
-                f"{where}: models.{sampling.model} has a corruption, which {sampler.kind} does not know: take naive, "
-                "momentum, flow or soft-ddim"
+                f"{where}: models.{sampling.model} has a corruption, which {sampler.kind} does not know: take one of {able}"
             )
         if corruption is None and isinstance(sampler, SoftSampler) and sampler.spacing == "chosen":
             raise ValueError(

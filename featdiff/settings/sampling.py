@@ -4,42 +4,8 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
+from featdiff.kinds.samplers import SAMPLERS, Sampler
 from featdiff.settings.base import Compile, Count, Name, Positive, Precision, Seed, Settings
-
-
-class Ascent(Settings):
-    """Stochastic coarse-to-fine ascent (the paper's algorithm): needs no schedule, estimates sigma by itself."""
-
-    kind: Literal["ascent"]
-    step: Annotated[float, Field(gt=0, le=1)] = Field(0.1, description="h, the share of the residual removed a step.")
-    noise: Annotated[float, Field(gt=0, le=1)] = Field(0.5, description="beta; 1 adds no noise.")
-    max_steps: Count = 2000
-
-
-class Discrete(Settings):
-    """DDPM, DDIM, Heun or DPM-Solver++(2M) on ``steps`` noise levels spaced as in Karras et al. (rho = 7)."""
-
-    kind: Literal["ddpm", "ddim", "heun", "dpm++2m"]
-    steps: Annotated[int, Field(ge=2)] = 40
-    rho: Positive = 7.0
-
-
-class SoftSampler(Settings):
-    """Samplers of soft diffusion, for any corruption (arXiv 2209.05442), on ``steps`` levels."""
-
-    kind: Literal["naive", "momentum", "flow", "soft-ddim"]
-    steps: Annotated[int, Field(ge=2)] = 40
-    spacing: Literal["chosen", "linear", "cosine", "logarithmic"] = Field(
-        "chosen", description="Chosen for the data set, or how the corruption's strength is spaced."
-    )
-    nu: Annotated[float, Field(ge=0, le=1)] = Field(0.0, description="Share of fresh noise; of soft-ddim alone.")
-
-    @model_validator(mode="after")
-    def _check(self) -> Self:
-        if self.nu and self.kind != "soft-ddim":
-            raise ValueError(f"nu is a setting of soft-ddim, not of {self.kind}")
-        return self
-
 
 Strength = Annotated[float, Field(ge=0, le=100)]
 Interval = Annotated[
@@ -99,7 +65,7 @@ class Sampling(Settings):
 
     model: Name
     guidance: NoGuidance | FeatureGuidance | ClassifierFreeGuidance | Autoguidance = Field(discriminator="kind")
-    sampler: Ascent | Discrete | SoftSampler = Field(discriminator="kind")
+    sampler: Annotated[Sampler, SAMPLERS.field()]
     images: Count = Field(description="Images a class; with no guidance, images in all.")
     sigma_start: Positive = Field(
         5.0, description="First noise level; a model with a corruption starts at its level 1."
