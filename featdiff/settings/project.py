@@ -139,11 +139,9 @@ class Params(Settings):
             raise ValueError(
                 f"{where}: a corruption needs a network of form soft, but networks.{model.network} has form {form}"
             )
-        corruption, size = self.corruptions[model.corruption], self.datasets[model.dataset].layout.size
-        if corruption.kind == "blur" and corruption.width.high > size:
+        if wrong := self.corruptions[model.corruption].misfit(self.datasets[model.dataset].layout.size):
             raise ValueError(
-                f"{where}: corruptions.{model.corruption}.width.high ({corruption.width.high:g} pixels) is wider than the "
-                f"images of {size} pixels (datasets.{model.dataset}.layout.size): lower it"
+                f"{where}: corruptions.{model.corruption}.{wrong} (datasets.{model.dataset}.layout.size): lower it"
             )
 
     def _check_sampler(self, where: str, sampling: Sampling) -> None:
