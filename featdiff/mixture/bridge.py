@@ -26,6 +26,7 @@ from featdiff.devices.devices import keep_freed_memory, to_pixels
 from featdiff.diffusion import guidance
 from featdiff.diffusion.denoiser import Denoiser
 from featdiff.features import centroids
+from featdiff.kinds.guidance import FeatureGuidance, NoGuidance
 from featdiff.kinds.samplers import Discrete
 from featdiff.mixture import BRIDGE_TABLES, folder
 from featdiff.mixture.denoiser import MixtureDenoiser
@@ -37,7 +38,7 @@ from featdiff.models.checkpoint import Checkpoint
 from featdiff.sampling.shards import Draw, draw_batch
 from featdiff.settings.centroids import Centroids
 from featdiff.settings.mixture import Bridge
-from featdiff.settings.sampling import FeatureGuidance, NoGuidance, Sampling
+from featdiff.settings.sampling import Sampling
 from featdiff.settings.training import TrainSpec
 from featdiff.training.loop import train
 

@@ -15,6 +15,7 @@ from markupsafe import Markup
 from matplotlib.axes import Axes
 
 from featdiff.evaluation.class_means import class_means
+from featdiff.kinds.guidance import FeatureGuidance, StrongGuidance
 from featdiff.reporting.drawing import LINES, REAL, Figure, Panel, panel
 from featdiff.reporting.tables import Cell, Group, Row, Table, number
 from featdiff.settings.sampling import Sampling
@@ -24,7 +25,6 @@ DIVERSITY = {"recall": "Recall", "vendi": "Vendi score"}
 SHOWN = {CONFIDENCE: ("Class accuracy", 3), "recall": ("Recall", 2), "vendi": ("Vendi", 1), "frechet": ("{frechet}", 1)}
 COST = "network_evaluations"
 COLUMNS = ["family", "strength", "samples", "measure", "value", "spread"]
-WORDS = {"feature": "feature guidance", "classifier-free": "classifier-free guidance", "autoguidance": "autoguidance"}
 MARKS = "osD^vP"
 
 
@@ -40,7 +40,7 @@ def families(samplings: Mapping[str, Sampling]) -> list[Family]:
     found: dict[str, dict[float, str]] = {}
     first: dict[str, Sampling] = {}
     for name, row in samplings.items():
-        if row.guidance.kind == "none":
+        if not isinstance(row.guidance, StrongGuidance):
             continue
         key = _without_strength(row)
         first.setdefault(key, row)
@@ -198,10 +198,10 @@ def _titles(rows: list[Sampling]) -> list[str]:
 
 def _kind(row: Sampling) -> str:
     guidance = row.guidance
-    text = WORDS[guidance.kind]
-    if guidance.kind == "autoguidance":
-        text += f" of {row.model} by {guidance.weak}"
-    if guidance.kind == "feature" and guidance.examples:
+    text = guidance.label
+    if weak := guidance.models():
+        text += f" of {row.model} by {weak[0]}"
+    if isinstance(guidance, FeatureGuidance) and guidance.examples:
         text += f" by {guidance.examples.images} examples a class"
     interval = getattr(guidance, "interval", None)
     return f"{text} at σ {interval[0]:g} to {interval[1]:g}" if interval else text

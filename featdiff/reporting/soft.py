@@ -72,7 +72,7 @@ def _evaluations(settings: Params, quality: pd.DataFrame, frechet: str) -> Figur
     lines: dict[str, list[tuple[int, float, float]]] = {}
     for name, row in settings.samplings.items():
         sampler, corrupted = row.sampler, settings.models[row.model].corruption is not None
-        if corrupted and isinstance(sampler, SoftSampler) and row.guidance.kind == "none" and name in values:
+        if corrupted and isinstance(sampler, SoftSampler) and not row.guidance.told and name in values:
             label = f"{row.model}, {sampler.kind}, {sampler.spacing}"
             lines.setdefault(label, []).append((sampler.steps, values[name], spreads[name]))
     if not lines:

@@ -44,7 +44,7 @@ def draw(spec: BetweenSpec, source: Source) -> np.ndarray:
     model = Model(source, device, Arithmetic(sampling.precision))
     if model.table is None:
         raise UserError("images between classes need the centroids of the model: give --centroids")
-    table = model.table.extrapolated(sampling.guidance.strength)  # type: ignore[union-attr]
+    table = model.table.extrapolated(sampling.guidance.strength)  # type: ignore[attr-defined]
     first, second = labels_of(settings, table.classes)
     batches = len(settings.shares) * -(-settings.images // sampling.batch)
     sampling = decided(sampling, model, device, count=batches * sampling.sampler.evaluations(sampling.sigma_start, sampling.sigma_end))

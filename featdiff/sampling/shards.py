@@ -42,7 +42,7 @@ class Draw(NamedTuple):
 
 def draws(settings: Sampling, classes: Sequence[str], only: str | None = None) -> list[Draw]:
     """All images of a sampling, class by class; without guidance those of the model's only class, or unlabelled ones."""
-    labels = range(len(classes)) if settings.guidance.kind != "none" else [classes.index(only) if only else -1]
+    labels = range(len(classes)) if settings.guidance.told else [classes.index(only) if only else -1]
     return [Draw(label, number) for label in labels for number in range(settings.images)]
 
 
@@ -98,7 +98,7 @@ def sample_shard(
             "index": [d.number for d in wanted],
             "seed": settings.seed,
             "guidance": settings.guidance.kind,
-            "strength": np.nan if settings.guidance.kind == "none" else settings.guidance.strength,
+            "strength": getattr(settings.guidance, "strength", np.nan),
             "sampler": settings.sampler.kind,
             "evaluations": spent,
             "checkpoint": made.inputs["checkpoint"],
@@ -128,7 +128,7 @@ def draw_batch(
         top = torch.ones((), dtype=torch.float64)
         x = known.start.to(device).draw(labels, trained.denoiser.process.sigma(top).item(), noise)
     x = x.contiguous(memory_format=torch.channels_last)
-    condition = labels if settings.guidance.kind != "none" else None
+    condition = labels if settings.guidance.told else None
     process = _process(settings, trained)
     grid = settings.sampler.levels(process, None if known is None else known.chosen)
     x = settings.sampler.function(process)(denoiser, x, grid, noise, condition)[: len(batch)]

@@ -10,11 +10,11 @@ from featdiff import artifacts
 from featdiff.devices import compiling
 from featdiff.errors import UserError
 from featdiff.features import centroids
+from featdiff.kinds.guidance import FeatureGuidance
 from featdiff.models import checkpoint
 from featdiff.models.checkpoint import DataDescription
 from featdiff.models.guided import Arithmetic, GuidedDenoiser, Source
 from featdiff.settings.centroids import Centroids
-from featdiff.settings.sampling import FeatureGuidance
 from featdiff.training import loop, resume
 from featdiff.training.flat import Flat
 
