@@ -20,7 +20,7 @@ import numpy as np
 from PIL import Image
 
 from featdiff.data.sources import BadImage
-from featdiff.settings.data import CropLayout, PatchLayout
+from featdiff.kinds.layouts import CropLayout, PatchLayout
 
 GAP = 5  # scaled pixels i and j >= i + 6 have disjoint Lanczos windows: 5 pixels between train and test
 SPREADS = (
@@ -44,6 +44,22 @@ class Positions(NamedTuple):
 
     train: np.ndarray
     test: np.ndarray
+
+
+class Laid(NamedTuple):
+    """An image as it was laid out: its pixels, (H, W, C) uint8, where in the resized image they start, and its patches, if it has any."""
+
+    pixels: np.ndarray
+    row: int = 0
+    column: int = 0
+    corners: Positions | None = None
+
+
+def patches(image: Image.Image, layout: PatchLayout, test_fraction: float) -> Laid:
+    """The scaled photograph and where its patches lie."""
+    pixels = scale(image, layout)
+    height, width = pixels.shape[:2]
+    return Laid(pixels, corners=patch_positions(height, width, layout, test_fraction))
 
 
 def scale(image: Image.Image, layout: PatchLayout) -> np.ndarray:
