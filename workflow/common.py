@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any, Literal
 
+from featdiff import extending
 from featdiff.errors import UserError
 from featdiff.kinds.guidance import FeatureGuidance
 from featdiff.mixture import BRIDGE_TABLES, TABLES
@@ -28,6 +29,7 @@ class Project:
         self.results = str(config.pop("results", "results")).rstrip("/")
         try:
             self._check_results()
+            extending.load()
             self.params = parse(Params, config, "params.yaml, with --configfile and --config where given")
             self.models = sorted(self.params.models)
             self.samplings = sorted(self.params.samplings)

@@ -67,7 +67,7 @@ def scale(image: Image.Image, layout: PatchLayout) -> np.ndarray:
     if layout.scale < 1:
         size = (max(1, round(image.width * layout.scale)), max(1, round(image.height * layout.scale)))
         image = image.resize(size, Image.Resampling.LANCZOS)
-    return _pixels(image)
+    return as_array(image)
 
 
 def centre_crop(image: Image.Image, layout: CropLayout) -> tuple[np.ndarray, int, int]:
@@ -77,11 +77,12 @@ def centre_crop(image: Image.Image, layout: CropLayout) -> tuple[np.ndarray, int
         raise BadImage(f"{image.width} x {image.height} pixels, smaller than the size of {layout.size}")
     width, height = (max(layout.size, round(side * layout.size / short)) for side in image.size)
     row, column = (height - layout.size) // 2, (width - layout.size) // 2
-    pixels = _pixels(image.resize((width, height), Image.Resampling.LANCZOS))
+    pixels = as_array(image.resize((width, height), Image.Resampling.LANCZOS))
     return pixels[row : row + layout.size, column : column + layout.size], row, column
 
 
-def _pixels(image: Image.Image) -> np.ndarray:
+def as_array(image: Image.Image) -> np.ndarray:
+    """The pixels of an image, (H, W, C) uint8."""
     pixels = np.asarray(image)
     return pixels[..., None] if pixels.ndim == 2 else pixels
 

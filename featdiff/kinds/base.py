@@ -66,6 +66,10 @@ class Table(Mapping[str, type[T]], Generic[T]):
             raise UserError(f"{place}: there is a {self.what} '{name}' already, of {by}: choose another name")
         self._added[name], self._places[name] = thing, place
 
+    def added(self) -> tuple[str, ...]:
+        """The names of what was added from outside."""
+        return tuple(self._added)
+
     def remove(self, name: str) -> None:
         """Take out what was added."""
         del self._added[name], self._places[name]
@@ -75,8 +79,8 @@ class Table(Mapping[str, type[T]], Generic[T]):
         return self[name].label if name in self else name
 
     def line(self, name: str) -> str:
-        """The line in the docs: the first paragraph of the docstring."""
-        return " ".join((self[name].__doc__ or "").strip().split("\n\n")[0].split())
+        """The line in the docs, Markdown: the first paragraph of the docstring."""
+        return " ".join((self[name].__doc__ or "").strip().split("\n\n")[0].split()).replace("``", "`")
 
     def field(self, base: type[T] | None = None) -> "_OneOf":
         """What makes ``Annotated[Base, TABLE.field()]`` a field that holds the settings of any of them, or of those that extend ``base``."""
@@ -93,7 +97,7 @@ class _OneOf:
         return {name: kind for name, kind in self.table.items() if issubclass(kind, self.base)}
 
     def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
-        own = tuple(kind for name, kind in self.kinds().items() if name in self.table._own)
+        own = tuple(kind for name, kind in self.kinds().items() if name not in self.table.added())
         union = own[0] if len(own) == 1 else Annotated[Union[own], Field(discriminator="kind")]  # noqa: UP007
         return core_schema.no_info_wrap_validator_function(
             self.parse, handler.generate_schema(union), serialization=core_schema.simple_ser_schema("any")
@@ -108,4 +112,4 @@ class _OneOf:
             raise PydanticKnownError(
                 "union_tag_invalid", {"discriminator": "'kind'", "tag": name, "expected_tags": tags}
             )
-        return kinds[name].model_validate(value) if name in self.table._added else own(value)
+        return kinds[name].model_validate(value) if name in self.table.added() else own(value)

@@ -118,7 +118,9 @@ class Ascent(Sampler):
     max_steps: Count = 2000
 
     def evaluations(self, start: float, end: float) -> int:
-        contraction = -math.log1p(-self.noise * self.step)  # of sigma in a step, if the network is right: it is known only at the end
+        contraction = -math.log1p(
+            -self.noise * self.step
+        )  # of sigma in a step, if the network is right: it is known only at the end
         return min(self.max_steps, math.ceil(math.log(start / end) / contraction))
 
     def levels(self, process: Process, chosen: Tensor | None) -> Tensor:

@@ -47,7 +47,9 @@ def draw(spec: BetweenSpec, source: Source) -> np.ndarray:
     table = model.table.extrapolated(sampling.guidance.strength)  # type: ignore[attr-defined]
     first, second = labels_of(settings, table.classes)
     batches = len(settings.shares) * -(-settings.images // sampling.batch)
-    sampling = decided(sampling, model, device, count=batches * sampling.sampler.evaluations(sampling.sigma_start, sampling.sigma_end))
+    sampling = decided(
+        sampling, model, device, count=batches * sampling.sampler.evaluations(sampling.sigma_start, sampling.sigma_end)
+    )
     found = []
     with (
         tqdm(total=len(settings.shares) * settings.images, unit="image", mininterval=2) as bar,
