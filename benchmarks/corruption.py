@@ -15,9 +15,9 @@ import torch
 from accelerate import Accelerator
 
 from featdiff.devices.devices import keep_freed_memory, wait_for
+from featdiff.kinds.corruptions import BlurCorruption, IdentityCorruption, MaskCorruption, Rise
 from featdiff.models import checkpoint
 from featdiff.models.checkpoint import DataDescription
-from featdiff.settings.corruption import BlurCorruption, IdentityCorruption, MaskCorruption, Rise
 from featdiff.settings.network import Network
 from featdiff.settings.training import Training, TrainSpec
 from featdiff.training.loop import Objective

@@ -25,6 +25,7 @@ from featdiff.data import archive
 from featdiff.evaluation.class_means import class_means
 from featdiff.evaluation.repeats import CLASSES
 from featdiff.evaluation.repeats import COLUMNS as REPEATED
+from featdiff.kinds.samplers import SAMPLERS
 from featdiff.reporting import evaluations as cost
 from featdiff.reporting import frontier, repeats
 from featdiff.reporting.between import sheet
@@ -218,7 +219,7 @@ def evaluations(settings: Params) -> None:
         for sampler in dict.fromkeys(p.sampler for p in found):
             own = [(p.evaluations, *p.values[measure]) for p in found if p.sampler == sampler]
             x, y, spread = zip(*own, strict=True)
-            axis.errorbar(x, y, yerr=spread, marker="o", markersize=4, elinewidth=0.7, label=cost.WORDS[sampler])
+            axis.errorbar(x, y, yerr=spread, marker="o", markersize=4, elinewidth=0.7, label=SAMPLERS.label(sampler))
         axis.axhline(floor[measure][0], color="k", linestyle=":", linewidth=1, label="real test images")
         axis.set(title=title, xscale="log", xlabel="network evaluations an image")
         if measure == "frechet":

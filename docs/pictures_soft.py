@@ -21,10 +21,10 @@ from featdiff.data import archive
 from featdiff.evaluation.class_means import class_means
 from featdiff.evaluation.measure import ALL
 from featdiff.evaluation.repeats import CLASSES
+from featdiff.kinds.samplers import SoftSampler
 from featdiff.reporting.grids import spread_out
 from featdiff.settings.base import parse
 from featdiff.settings.project import Params
-from featdiff.settings.sampling import SoftSampler
 
 HERE = Path(__file__).parent
 RESULTS, TABLE = Path("results"), HERE / "tables/soft.csv"

@@ -414,6 +414,14 @@ def check(file: Annotated[Path, typer.Argument(help="A settings file.")] = Path(
     typer.echo(f"{file}: all settings are valid")
 
 
+@app.command()
+def kinds() -> None:
+    """List samplers, corruptions, guidance, measures, network blocks and layouts: those of the package and of extensions/."""
+    from featdiff.extending import listing
+
+    typer.echo(listing(), nl=False)
+
+
 _ALL_TO_THE_LEDGER = {"allow_extra_args": True, "ignore_unknown_options": True, "allow_interspersed_args": False}
 
 
@@ -427,7 +435,10 @@ def ledger(context: typer.Context) -> None:
 
 def main() -> None:
     """Run the command line; what a user can mend ends with one message and exit status 2."""
+    from featdiff import extending
+
     try:
+        extending.load()
         app()
     except UserError as error:
         sys.stderr.write(f"featdiff: error: {error}\n")

@@ -10,7 +10,9 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any, Literal
 
+from featdiff import extending
 from featdiff.errors import UserError
+from featdiff.kinds.guidance import FeatureGuidance
 from featdiff.mixture import BRIDGE_TABLES, TABLES
 from featdiff.settings.base import parse
 from featdiff.settings.centroids import Centroids
@@ -27,6 +29,7 @@ class Project:
         self.results = str(config.pop("results", "results")).rstrip("/")
         try:
             self._check_results()
+            extending.load()
             self.params = parse(Params, config, "params.yaml, with --configfile and --config where given")
             self.models = sorted(self.params.models)
             self.samplings = sorted(self.params.samplings)
@@ -113,7 +116,7 @@ class Project:
     def guide_of(self, sampling: str) -> list[str]:
         """The centroids that guide a set of samples, if any."""
         row = self.params.samplings[sampling]
-        if row.guidance.kind == "feature" and row.guidance.examples:
+        if isinstance(row.guidance, FeatureGuidance) and row.guidance.examples:
             examples = row.guidance.examples
             return [self.path("models", row.model, "examples", f"{examples.dataset}-{examples.images}.npz")]
         return self.centroids_of(row.model) if row.model in self.params.guides(sampling) else []

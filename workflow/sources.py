@@ -8,7 +8,7 @@ with, and need not look at some fifty files for each of a thousand jobs. The led
 
 ``featdiff/cli.py`` holds one function a command, which imports what it needs inside itself. The closure starts from that
 function and from the top of ``cli.py``, and follows every import of ``featdiff`` in every file it reaches. Files that are
-not Python (templates, style sheets) count with the folder of a module that is reached.
+not Python (templates, style sheets) count with the folder of a module that is reached; files of ``extensions/`` count for all.
 """
 
 import ast
@@ -23,6 +23,7 @@ from pathlib import Path
 PACKAGE = "featdiff"
 CLI = Path(PACKAGE, "cli.py")
 FILES: dict[str, tuple[str, ...]] = {}  # what each fingerprint was taken of, for the ledger
+EXTENSIONS = Path("extensions")  # loaded by every command (featdiff/extending.py)
 KEPT = Path(".featdiff/imports.json")
 REST = ""  # stands for all of a file but the functions of its commands
 
@@ -48,7 +49,7 @@ def sources(rule_file: str, *commands: str) -> list[str]:
             todo += imports.of(path)
     imports.keep()
     data = {file for folder in {p.parent for p in found if p.name != CLI.name} for file in _package_data(folder)}
-    return sorted(path.as_posix() for path in found | data)
+    return sorted(path.as_posix() for path in found | data | set(EXTENSIONS.glob("*.py")))
 
 
 class _Imports:

@@ -20,7 +20,7 @@ import numpy as np
 from PIL import Image
 
 from featdiff.data.sources import BadImage
-from featdiff.settings.data import CropLayout, PatchLayout
+from featdiff.kinds.layouts import CropLayout, PatchLayout
 
 GAP = 5  # scaled pixels i and j >= i + 6 have disjoint Lanczos windows: 5 pixels between train and test
 SPREADS = (
@@ -46,12 +46,28 @@ class Positions(NamedTuple):
     test: np.ndarray
 
 
+class Laid(NamedTuple):
+    """An image as it was laid out: its pixels, (H, W, C) uint8, where in the resized image they start, and its patches, if it has any."""
+
+    pixels: np.ndarray
+    row: int = 0
+    column: int = 0
+    corners: Positions | None = None
+
+
+def patches(image: Image.Image, layout: PatchLayout, test_fraction: float) -> Laid:
+    """The scaled photograph and where its patches lie."""
+    pixels = scale(image, layout)
+    height, width = pixels.shape[:2]
+    return Laid(pixels, corners=patch_positions(height, width, layout, test_fraction))
+
+
 def scale(image: Image.Image, layout: PatchLayout) -> np.ndarray:
     """The photograph at the layout's scale, (H, W, C) uint8."""
     if layout.scale < 1:
         size = (max(1, round(image.width * layout.scale)), max(1, round(image.height * layout.scale)))
         image = image.resize(size, Image.Resampling.LANCZOS)
-    return _pixels(image)
+    return as_array(image)
 
 
 def centre_crop(image: Image.Image, layout: CropLayout) -> tuple[np.ndarray, int, int]:
@@ -61,11 +77,12 @@ def centre_crop(image: Image.Image, layout: CropLayout) -> tuple[np.ndarray, int
         raise BadImage(f"{image.width} x {image.height} pixels, smaller than the size of {layout.size}")
     width, height = (max(layout.size, round(side * layout.size / short)) for side in image.size)
     row, column = (height - layout.size) // 2, (width - layout.size) // 2
-    pixels = _pixels(image.resize((width, height), Image.Resampling.LANCZOS))
+    pixels = as_array(image.resize((width, height), Image.Resampling.LANCZOS))
     return pixels[row : row + layout.size, column : column + layout.size], row, column
 
 
-def _pixels(image: Image.Image) -> np.ndarray:
+def as_array(image: Image.Image) -> np.ndarray:
+    """The pixels of an image, (H, W, C) uint8."""
     pixels = np.asarray(image)
     return pixels[..., None] if pixels.ndim == 2 else pixels
 

@@ -21,13 +21,13 @@ import pandas as pd
 from PIL import Image
 
 from featdiff import artifacts, seeds
-from featdiff.data import archive, assets, layouts
+from featdiff.data import archive, assets
 from featdiff.data.decode import decode
 from featdiff.data.layouts import Positions
 from featdiff.data.sources import BadImage, Listing, SourceFile, open_source
 from featdiff.data.spool import Spool
 from featdiff.errors import UserError
-from featdiff.settings.data import AssetSource, ClassPart, CropLayout, Dataset, FolderSource, PackagedSource, ZipSource
+from featdiff.settings.data import AssetSource, ClassPart, Dataset, FolderSource, PackagedSource, ZipSource
 
 SKIPPED = "skipped.csv"
 AT_ONCE = 4096  # files handed to the threads together
@@ -123,7 +123,7 @@ def prepare(dataset: Dataset, out: Path | str, *, base: Path | str = Path(".")) 
     by_class = _by_class(photos, listing.classes, bad)
     parts: dict[tuple[str, str], list[Patch]] = {}
     for name, members in by_class.items():
-        train, test = _split_crops(name, members, dataset) if _crops(dataset) else _split_patches(members)
+        train, test = _split_crops(name, members, dataset) if dataset.layout.whole else _split_patches(members)
         if len(train) < 2 or not test:
             raise UserError(f"class '{name}': {len(train)} training and {len(test)} test images; pairs need 2 and 1")
         parts[name, "train"], parts[name, "test"] = _at_most(name, train, dataset), test
@@ -175,10 +175,6 @@ def _opened(source: Source, base: Path) -> Iterator[Listing]:
             yield listing
 
 
-def _crops(dataset: Dataset) -> bool:
-    return isinstance(dataset.layout, CropLayout)
-
-
 def _load(listing: Listing, dataset: Dataset, spool: Spool) -> tuple[list[Photo], list[Skip]]:
     """Decode and scale all files, several at a time, in the listing's order; their pixels go to the spool."""
     photos: list[Photo] = []
@@ -206,13 +202,13 @@ def _photo(file: SourceFile, dataset: Dataset) -> Photo:
     data = file.read()
     picture = decode(data, dataset.mode)
     sha256 = hashlib.sha256(data).digest()
-    if isinstance(dataset.layout, CropLayout):
-        pixels, row, column = layouts.centre_crop(picture.image, dataset.layout)
-        return Photo(file, pixels, picture.colour, sha256, _content(pixels), row, column)
-    pixels = layouts.scale(picture.image, dataset.layout)
-    height, width = pixels.shape[:2]
-    corners = layouts.patch_positions(height, width, dataset.layout, dataset.test_fraction)
-    return Photo(file, pixels, picture.colour, sha256, _content(pixels), corners=corners)
+    laid = dataset.layout.lay(picture.image, dataset.test_fraction)
+    height, width = laid.pixels.shape[:2]
+    if dataset.layout.whole and {height, width} != {dataset.layout.size}:
+        raise UserError(
+            f"layout {dataset.layout.kind} made {width} x {height} pixels, not a square of {dataset.layout.size}"
+        )
+    return Photo(file, laid.pixels, picture.colour, sha256, _content(laid.pixels), laid.row, laid.column, laid.corners)
 
 
 def _content(pixels: np.ndarray) -> bytes:

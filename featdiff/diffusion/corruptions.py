@@ -14,7 +14,8 @@ import torch
 from torch import Tensor
 
 from featdiff.errors import UserError
-from featdiff.settings.corruption import CorruptionRow, Rise
+from featdiff.kinds.corruptions import Corruption as CorruptionRow
+from featdiff.kinds.corruptions import Rise
 
 
 class Corruption(Protocol):
@@ -238,16 +239,11 @@ def pure_noise(noise: Schedule) -> Process:
 
 def process(row: CorruptionRow | None, *, size: int) -> Process:
     """The process of a row of ``corruptions`` on images of ``size`` x ``size`` pixels; without one, plain noise."""
-    if row is None:
-        return variance_exploding()
-    if row.kind == "identity":
-        return pure_noise(_schedule(row.noise))
-    if row.kind == "blur":
-        return soft(GaussianBlur(), _schedule(row.width), _schedule(row.noise), size=size)
-    return soft(SoftMask(), _schedule(row.strength), _schedule(row.noise), size=size)
+    return variance_exploding() if row is None else row.process(size)
 
 
-def _schedule(row: Rise) -> Geometric:
+def schedule(row: Rise) -> Geometric:
+    """The schedule that the settings describe."""
     return Geometric(row.low, row.high, row.until)
 
 

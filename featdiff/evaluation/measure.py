@@ -9,13 +9,8 @@ each class; unconditional samples have no class, so n of them are compared with 
 A value is the mean over ``repeats`` seeded draws of both sides and its spread their standard deviation (KID: over the
 subsets). Where a set has just n images each draw takes all of them, and the spread shows the reference's share alone.
 
-| measure | rows | |
-|---|---|---|
-| frechet, kid, precision, recall, density, coverage, vendi | class, all | lower is better for the first two |
-| class_accuracy | class, all | share taken for their class by the judge; on test images: how good the judge is |
-| class_share | class | samples without a class: share that the judge takes for this one |
-| network_evaluations | all | samples: what one of them cost, the mean over the set |
-| nearest_training, nearest_training_test, copied_share | class, all | see :mod:`featdiff.evaluation.memorisation` |
+The measures are those of :data:`featdiff.kinds.measures.MEASURES`. All have rows of each class and over all, but for ``class_share`` (of samples
+without a class, for each class) and ``network_evaluations`` (over all; what one of the samples cost).
 """
 
 from collections.abc import Iterable, Iterator, Mapping
@@ -30,13 +25,10 @@ from featdiff.data import archive
 from featdiff.data.archive import ImageArchive
 from featdiff.errors import UserError
 from featdiff.evaluation import classifier, embedding, extractors
-from featdiff.evaluation.diversity import vendi_score
 from featdiff.evaluation.embedding import Features
-from featdiff.evaluation.frechet import frechet_distance
-from featdiff.evaluation.kernel import kid
-from featdiff.evaluation.manifold import manifold
 from featdiff.evaluation.memorisation import QUANTILE, copying, nearest_training
 from featdiff.evaluation.selection import Counts, balanced, counts, draws, labels_of, training_rows
+from featdiff.kinds.measures import MEASURES, FeatureMeasure, Pair
 from featdiff.settings.evaluation import Evaluation
 
 ALL = "all"
@@ -191,8 +183,12 @@ def _distances(
         count = sizes.of(label)
         real_rows = _side(reference, label, count)
         generated_rows = _side(generated, label if chosen.labelled else -1, count)
-        pairs = ((data_features.at(x), chosen.features.at(y)) for x, y in zip(real_rows, generated_rows, strict=True))
-        for measure, values in _compare(settings, pairs, _generator(settings, "subsets", name)).items():
+        subsets = _generator(settings, "subsets", name)
+        pairs = (
+            Pair(data_features.at(x), chosen.features.at(y), settings, subsets)
+            for x, y in zip(real_rows, generated_rows, strict=True)
+        )
+        for measure, values in _compare(pairs).items():
             yield _row(name, measure, values.mean(), count, spread=values.std(ddof=1) if len(values) > 1 else None)
 
 
@@ -223,20 +219,14 @@ def _side(by_label: Mapping[int, list[np.ndarray]], label: int | None, count: in
     return [balanced(list(parts), count) for parts in zip(*by_label.values(), strict=True)]
 
 
-def _compare(
-    settings: Evaluation, pairs: Iterable[tuple[np.ndarray, np.ndarray]], generator: np.random.Generator
-) -> dict[str, np.ndarray]:
-    """Values of each measure, one a draw (KID: one a subset); ``pairs`` are the draws' features, made one after another."""
-    values: dict[str, list[float]] = {"frechet": [], "kid": []}
-    for x, y in pairs:
-        values["frechet"].append(frechet_distance(x, y))
-        values["kid"] += kid(
-            x, y, subsets=settings.kid_subsets, size=settings.kid_subset_size, generator=generator
-        ).tolist()
-        for measure, value in manifold(real=x, generated=y, neighbours=settings.neighbours)._asdict().items():
-            values.setdefault(measure, []).append(value)
-        values.setdefault("vendi", []).append(vendi_score(y))
-    return {measure: np.array(v) for measure, v in values.items()}
+def _compare(pairs: Iterable[Pair]) -> dict[str, np.ndarray]:
+    """The values of each measure of features, one a draw (KID: one a subset); ``pairs`` are made one after another."""
+    measures = {name: m for name, m in MEASURES.items() if issubclass(m, FeatureMeasure)}
+    values: dict[str, list[float]] = {name: [] for name in measures}
+    for pair in pairs:
+        for name, measure in measures.items():
+            values[name] += measure.values(pair)
+    return {name: np.array(v) for name, v in values.items()}
 
 
 def trained_judge(settings: Evaluation, data: ImageArchive, data_features: Features) -> classifier.Classifier:

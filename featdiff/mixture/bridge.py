@@ -10,6 +10,7 @@ import os
 import signal
 import threading
 import time
+from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from multiprocessing import get_context
 from pathlib import Path
@@ -20,12 +21,14 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from featdiff import artifacts, seeds
+from featdiff import artifacts, extending, seeds
 from featdiff.data import archive
 from featdiff.devices.devices import keep_freed_memory, to_pixels
 from featdiff.diffusion import guidance
 from featdiff.diffusion.denoiser import Denoiser
 from featdiff.features import centroids
+from featdiff.kinds.guidance import FeatureGuidance, NoGuidance
+from featdiff.kinds.samplers import Discrete
 from featdiff.mixture import BRIDGE_TABLES, folder
 from featdiff.mixture.denoiser import MixtureDenoiser
 from featdiff.mixture.entropy import mean
@@ -36,7 +39,7 @@ from featdiff.models.checkpoint import Checkpoint
 from featdiff.sampling.shards import Draw, draw_batch
 from featdiff.settings.centroids import Centroids
 from featdiff.settings.mixture import Bridge
-from featdiff.settings.sampling import Discrete, FeatureGuidance, NoGuidance, Sampling
+from featdiff.settings.sampling import Sampling
 from featdiff.settings.training import TrainSpec
 from featdiff.training.loop import train
 
@@ -200,7 +203,7 @@ def _train(settings: Bridge, law: GaussianMixture, state: Path, threads: int) ->
         calls.append((spec, work / "dataset.zip", files[name], state))
     if threads > 1:
         with ProcessPoolExecutor(
-            2, mp_context=get_context("spawn"), initializer=_end_with, initargs=(os.getpid(),)
+            2, mp_context=get_context("spawn"), initializer=_begin, initargs=(os.getpid(), extending.loaded())
         ) as pool:
             for job in [pool.submit(_train_one, *call) for call in calls]:
                 job.result()
@@ -218,6 +221,12 @@ def _train_one(spec: TrainSpec, data: Path, out: Path, state: Path) -> None:
     keep_freed_memory()
     with one_thread_an_operation():
         train(spec, data, out, state=state)
+
+
+def _begin(parent: int, extensions: Sequence[Path]) -> None:
+    """In a child process: know the kinds that the parent knows, and end with it."""
+    extending.load_files(extensions)
+    _end_with(parent)
 
 
 def _end_with(parent: int) -> None:

@@ -20,8 +20,10 @@ from torch import Tensor
 from featdiff import seeds
 from featdiff.diffusion import ornstein_uhlenbeck as ou
 from featdiff.diffusion import samplers
+from featdiff.diffusion.corruptions import variance_exploding
 from featdiff.diffusion.denoiser import Sampler
 from featdiff.diffusion.levels import karras
+from featdiff.kinds.samplers import SAMPLERS, Discrete
 from featdiff.mixture.denoiser import MixtureDenoiser
 from featdiff.mixture.distances import directions, sliced_wasserstein
 from featdiff.mixture.entropy import Estimate
@@ -56,14 +58,19 @@ def kinds(settings: Convergence) -> dict[str, Kind]:
     even = partial(ou.times, settings.time)
     contraction = math.log(settings.sigma_start / settings.sigma_end)
 
+    def discrete(kind: type[Discrete], steps: int) -> Sampler:
+        return kind.model_validate({"kind": kind.called(), "steps": steps}).function(variance_exploding())
+
     def ascent(steps: int) -> Sampler:
         return partial(samplers.ascent, step=2 * contraction / steps, beta=0.5, max_steps=20 * steps)
 
+    of_steps = {name: kind for name, kind in SAMPLERS.items() if issubclass(kind, Discrete)}
+    noiseless_first = sorted(of_steps, key=lambda name: of_steps[name].noisy)
     return {
-        "ddim": Kind(lambda steps: samplers.ddim, exploding, grid, noisy=False),
-        "heun": Kind(lambda steps: samplers.heun, exploding, grid, noisy=False),
-        "dpm++2m": Kind(lambda steps: samplers.dpm_solver_2m, exploding, grid, noisy=False),
-        "ddpm": Kind(lambda steps: samplers.ddpm, exploding, grid, noisy=True),
+        **{
+            name: Kind(partial(discrete, of_steps[name]), exploding, grid, noisy=of_steps[name].noisy)
+            for name in noiseless_first
+        },
         "euler ode": Kind(lambda steps: ou.euler_ode, preserving, even, noisy=False),
         "euler sde": Kind(lambda steps: ou.euler_sde, preserving, even, noisy=True),
         "ascent": Kind(ascent, exploding, grid, noisy=True, fewest=math.ceil(2 * contraction)),

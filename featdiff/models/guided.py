@@ -12,12 +12,10 @@ from featdiff.diffusion.denoiser import Denoiser
 from featdiff.errors import UserError
 from featdiff.features import centroids
 from featdiff.features.centroids import CentroidTable
+from featdiff.kinds.guidance import Guidance, StrongGuidance
 from featdiff.models import checkpoint
 from featdiff.models.checkpoint import Checkpoint
 from featdiff.networks.denoiser import NetworkDenoiser
-from featdiff.settings.sampling import Autoguidance, ClassifierFreeGuidance, FeatureGuidance, NoGuidance
-
-Guidance = NoGuidance | FeatureGuidance | ClassifierFreeGuidance | Autoguidance
 
 
 class Counted:
@@ -106,20 +104,10 @@ class GuidedDenoiser:
         model = Model(source, device, arithmetic)
         self.models = [model]
         self.trained = model.trained
-        if settings.kind == "none":
-            self._denoise: Denoiser = model.counted
-            return
-        guided: Denoiser
-        if settings.kind == "feature":
-            guided = model.told(settings.strength)
-        elif settings.kind == "classifier-free":
-            guided = guidance.classifier_free(model.told(), strength=settings.strength)
-        else:
-            if weak is None:
-                raise UserError("autoguidance needs a weaker model: give --weak")
+        if weak is not None:
             self.models.append(Model(weak, device, arithmetic))
-            guided = guidance.autoguidance(model.told(), self.models[1].told(), strength=settings.strength)
-        if settings.interval:
+        guided = settings.guided(model, None if weak is None else self.models[1])
+        if isinstance(settings, StrongGuidance) and settings.interval:
             low, high = settings.interval
             guided = guidance.limited_interval(guided, model.told(), low=low, high=high)
         self._denoise = guided

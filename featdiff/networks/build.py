@@ -31,6 +31,7 @@ def build(
         learned_scale=network.learned_scale and condition == "feature",
         deviation=network.deviation,
         zero_output=network.zero_output,
+        block=network.block.build,
     )
     process = corruptions.process(corruption, size=size)
     return NetworkDenoiser(

@@ -8,7 +8,7 @@ are not normalised, and the output layer is the last block's second convolution;
 
 import itertools
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -100,7 +100,7 @@ class FeatureUNet(nn.Module):
     take part in ``phi``, in the order of the forward pass: ``encoder0`` ... ``middle`` ... ``decoder0``. With ``patch`` of p
     the network works on p x p pixels a position (space to depth), which at equal cost allows p times the widths. With
     ``classes`` it can be told a label, through the noise embedding. With ``deviation`` phi holds the standard deviations of the
-    channels beside their means.
+    channels beside their means. ``block`` makes the blocks as :class:`Block` does.
     """
 
     def __init__(
@@ -116,6 +116,7 @@ class FeatureUNet(nn.Module):
         learned_scale: bool = True,
         deviation: bool = False,
         zero_output: bool = False,
+        block: Callable[..., nn.Module] = Block,
     ):
         super().__init__()
         *outer, middle = widths
@@ -125,14 +126,14 @@ class FeatureUNet(nn.Module):
         if classes and not e:
             raise UserError("a network told a label needs a noise embedding to carry it: set noise_embedding above 0")
         self.embedding = NoiseEmbedding(e, classes=classes) if e else None
-        blocks: dict[str, Block] = {}
+        blocks: dict[str, nn.Module] = {}
         for i, width in enumerate(outer):
             before = outer[i - 1] if i else channels * patch**2
-            blocks[f"encoder{i}"] = Block([before, width, width], unnormalised=[] if i else [0], embedding=e)
-        blocks["middle"] = Block([outer[-1], middle, middle, middle], embedding=e)
+            blocks[f"encoder{i}"] = block([before, width, width], unnormalised=[] if i else [0], embedding=e)
+        blocks["middle"] = block([outer[-1], middle, middle, middle], embedding=e)
         for i, width in reversed(list(enumerate(outer))):
             inside = [2 * width, width, width] if i else [2 * width, width]
-            blocks[f"decoder{i}"] = Block(inside, unnormalised=[] if i else [0], embedding=e)
+            blocks[f"decoder{i}"] = block(inside, unnormalised=[] if i else [0], embedding=e)
         self.blocks = nn.ModuleDict(blocks)
         self.up = nn.ModuleList(Upsampling(widths[i + 1], widths[i], 2, stride=2) for i in range(scales))
         self.out = nn.Conv2d(outer[0], channels * patch**2, 3, padding=1)
@@ -188,7 +189,7 @@ class FeatureUNet(nn.Module):
         """The biases (B, C) of all layers in the order of the forward pass, from one product in float32."""
         layers = [layer for layer in self.blocks.modules() if isinstance(layer, ConvNormReLU)]
         maps = [layer.bias for layer in layers if layer.bias is not None]
-        if self.embedding is None or noise is None:
+        if self.embedding is None or noise is None or not maps:
             return [None] * len(layers)
         with torch.autocast(noise.device.type, enabled=False):
             weight, bias = torch.cat([m.weight for m in maps]), torch.cat([m.bias for m in maps])

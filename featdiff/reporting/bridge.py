@@ -13,6 +13,7 @@ from markupsafe import Markup
 from matplotlib.axes import Axes
 
 from featdiff.artifacts import Manifest
+from featdiff.kinds.samplers import SAMPLERS
 from featdiff.mixture import BRIDGE_TABLES
 from featdiff.mixture import folder as studies
 from featdiff.reporting.drawing import FAINT, GUIDED, INK, MIXTURE, Figure, Panel, log_axis, panel, picture
@@ -31,7 +32,6 @@ MEASURES = {
     "covariance": "Distance of the covariances (relative)",
 }
 SOURCES = {"network": ("network", GUIDED), "exact denoiser": ("exact denoiser", MIXTURE)}
-NAMES = {"ddpm": "DDPM", "ddim": "DDIM", "heun": "Heun", "dpm++2m": "DPM-Solver++(2M)"}
 MARKS = "osD^v"
 COLUMNS = 8  # pictures in a row
 
@@ -134,7 +134,7 @@ def samples(bridge: Bridge) -> Figure:
         title = "unguided, all classes" if group == "-1" else f"class {group}"
         for key in (k for k in bridge.pictures if k.rpartition(" ")[2] == group):
             kind = key.rpartition(" ")[0]
-            by = "exact draws" if kind == "exact" else f"network, {NAMES[kind]}"
+            by = "exact draws" if kind == "exact" else f"network, {SAMPLERS.label(kind)}"
             alt = f"Images of the mixture, {title}: {by}"
             drawn.append(Panel(picture(_sheet(bridge.pictures[key]), alt, scale=4), f"{title}: {by}"))
     caption = (
@@ -203,7 +203,13 @@ def _by_component(axes: Axes, rows: pd.DataFrame) -> None:
         mark = MARKS[samplers.index(sampler) % len(MARKS)]
         fill = colour if denoiser == "network" else "none"
         axes.plot(
-            at, own["value"], " ", marker=mark, color=colour, markerfacecolor=fill, label=f"{label}, {NAMES[sampler]}"
+            at,
+            own["value"],
+            " ",
+            marker=mark,
+            color=colour,
+            markerfacecolor=fill,
+            label=f"{label}, {SAMPLERS.label(sampler)}",
         )
     groups = rows.drop_duplicates("component")["group"]
     axes.set_xticks(list(place.values()), [f"{name}\n{group}" for name, group in zip(names, groups, strict=True)])
@@ -237,4 +243,4 @@ def _sheet(images: np.ndarray) -> np.ndarray:
 
 
 def _sampler(kind: str, steps: int) -> str:
-    return f"{NAMES[kind]} in {steps} steps"
+    return f"{SAMPLERS.label(kind)} in {steps} steps"

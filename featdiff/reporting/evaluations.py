@@ -9,13 +9,14 @@ from markupsafe import Markup
 from matplotlib.axes import Axes
 
 from featdiff.evaluation.class_means import class_means
+from featdiff.kinds.measures import MEASURES
+from featdiff.kinds.samplers import SAMPLERS
 from featdiff.reporting.drawing import LINES, REAL, Figure, Panel, log_axis, panel
-from featdiff.reporting.tables import ALL, Cell, Group, Row, Table, number
+from featdiff.reporting.tables import ALL, Cell, Group, Row, Table, number, title
 from featdiff.settings.sampling import Sampling
 
 COST = "network_evaluations"
-MEASURES = {"frechet": ("{frechet}", 1), "recall": ("Recall", 2), "class_accuracy": ("Class accuracy", 3)}
-WORDS = {"ddpm": "DDPM", "ddim": "DDIM", "heun": "Heun", "dpm++2m": "DPM-Solver++(2M)", "ascent": "ascent"}
+SHOWN = ("frechet", "recall", "class_accuracy")
 MARKS = "osD^vP"
 
 
@@ -35,9 +36,9 @@ def points(quality: pd.DataFrame, samplings: Mapping[str, Sampling], like: str) 
     for name, row in samplings.items():
         own = quality[quality["samples"] == name]
         cost = own[(own["measure"] == COST) & (own["class"] == ALL)]["value"]
-        if _but_sampler(row) == wanted and row.sampler.kind in WORDS and len(cost):
+        if _but_sampler(row) == wanted and len(cost):
             found.append(Point(name, row.sampler.kind, float(cost.iloc[0]), _means(own)))
-    order = list(WORDS)
+    order = list(SAMPLERS)
     return sorted(found, key=lambda p: (order.index(p.sampler), p.evaluations))
 
 
@@ -50,13 +51,13 @@ def figure(found: list[Point], real: Mapping[str, tuple[float, float]], frechet:
         return None
     parts: list[Panel] = []
     ticks = sorted({round(point.evaluations) for point in found})
-    for measure, (title, _) in MEASURES.items():
+    for measure in SHOWN:
         if not any(measure in point.values for point in found):
             continue
-        words = title.format(frechet=frechet)
+        words = title(measure, frechet)
         with panel(f"evaluations-{measure}", f"{words} against network evaluations, a line a sampler", parts) as axes:
             for i, (sampler, of) in enumerate(lines.items()):
-                _line(axes, [p for p in of if measure in p.values], measure, WORDS[sampler], i)
+                _line(axes, [p for p in of if measure in p.values], measure, SAMPLERS.label(sampler), i)
             if measure in real:
                 axes.axhline(real[measure][0], color=REAL, linestyle=":", linewidth=1.5, label="real test images")
             axes.set(xscale="log", title=words, xlabel="network evaluations an image", ylabel=words)
@@ -79,9 +80,9 @@ def numbers(found: list[Point], frechet: str) -> Table:
     """The figure in numbers: a group a sampler, a row a cost."""
     groups: dict[str, list[Row]] = {}
     for point in found:
-        cells = [_cell(point.values.get(m), digits) for m, (_, digits) in MEASURES.items()]
-        groups.setdefault(WORDS[point.sampler], []).append(Row(number(point.evaluations, 0), "", cells))
-    titles = [title.format(frechet=frechet) for title, _ in MEASURES.values()]
+        cells = [_cell(point.values.get(m), MEASURES[m].digits) for m in SHOWN]
+        groups.setdefault(SAMPLERS.label(point.sampler), []).append(Row(number(point.evaluations, 0), "", cells))
+    titles = [title(m, frechet) for m in SHOWN]
     caption = "Means over the classes by sampler and network evaluations an image; after ±: standard deviation over repeated draws (accuracy: standard error)."
     body = [Group(name, rows) for name, rows in groups.items()]
     return Table("evaluations-numbers", caption, titles, body, first="Evaluations")
@@ -94,7 +95,7 @@ def means(quality: pd.DataFrame, name: str) -> dict[str, tuple[float, float]]:
 
 def _means(own: pd.DataFrame) -> dict[str, tuple[float, float]]:
     means = class_means(own)
-    return {m: (row["value"], row["spread"]) for m in MEASURES if m in means.index for row in [means.loc[m]]}
+    return {m: (row["value"], row["spread"]) for m in SHOWN if m in means.index for row in [means.loc[m]]}
 
 
 def _but_sampler(row: Sampling) -> str:

@@ -15,16 +15,18 @@ from markupsafe import Markup
 from matplotlib.axes import Axes
 
 from featdiff.evaluation.class_means import class_means
+from featdiff.kinds.guidance import FeatureGuidance, StrongGuidance
+from featdiff.kinds.measures import MEASURES
 from featdiff.reporting.drawing import LINES, REAL, Figure, Panel, panel
 from featdiff.reporting.tables import Cell, Group, Row, Table, number
+from featdiff.reporting.tables import title as title_of
 from featdiff.settings.sampling import Sampling
 
 CONFIDENCE = "class_accuracy"
 DIVERSITY = {"recall": "Recall", "vendi": "Vendi score"}
-SHOWN = {CONFIDENCE: ("Class accuracy", 3), "recall": ("Recall", 2), "vendi": ("Vendi", 1), "frechet": ("{frechet}", 1)}
+SHOWN = (CONFIDENCE, "recall", "vendi", "frechet")
 COST = "network_evaluations"
 COLUMNS = ["family", "strength", "samples", "measure", "value", "spread"]
-WORDS = {"feature": "feature guidance", "classifier-free": "classifier-free guidance", "autoguidance": "autoguidance"}
 MARKS = "osD^vP"
 
 
@@ -40,7 +42,7 @@ def families(samplings: Mapping[str, Sampling]) -> list[Family]:
     found: dict[str, dict[float, str]] = {}
     first: dict[str, Sampling] = {}
     for name, row in samplings.items():
-        if row.guidance.kind == "none":
+        if not isinstance(row.guidance, StrongGuidance):
             continue
         key = _without_strength(row)
         first.setdefault(key, row)
@@ -118,7 +120,7 @@ def numbers(table: pd.DataFrame, frechet: str) -> Table:
         names = rows.drop_duplicates("samples")[["samples", "strength"]].itertuples(index=False)
         body = [Row(f"{s:g}", "", [_cell(values.get((name, m)), m) for m in measures]) for name, s in names]
         groups.append(Group(str(family), body))
-    titles = [SHOWN[m][0].format(frechet=frechet) if m in SHOWN else "Network evaluations" for m in measures]
+    titles = [title_of(m, frechet) if m in SHOWN else "Network evaluations" for m in measures]
     caption = "Means over classes, strength by strength; after ±: standard deviation over repeated draws (accuracy: standard error)."
     return Table("frontier-numbers", caption, titles, groups, first="Strength")
 
@@ -198,10 +200,10 @@ def _titles(rows: list[Sampling]) -> list[str]:
 
 def _kind(row: Sampling) -> str:
     guidance = row.guidance
-    text = WORDS[guidance.kind]
-    if guidance.kind == "autoguidance":
-        text += f" of {row.model} by {guidance.weak}"
-    if guidance.kind == "feature" and guidance.examples:
+    text = guidance.label
+    if weak := guidance.models():
+        text += f" of {row.model} by {weak[0]}"
+    if isinstance(guidance, FeatureGuidance) and guidance.examples:
         text += f" by {guidance.examples.images} examples a class"
     interval = getattr(guidance, "interval", None)
     return f"{text} at σ {interval[0]:g} to {interval[1]:g}" if interval else text
@@ -210,6 +212,6 @@ def _kind(row: Sampling) -> str:
 def _cell(row: object, measure: str) -> Cell:
     if row is None or pd.isna(row.value):  # type: ignore[attr-defined]
         return Cell("–")
-    digits = SHOWN[measure][1] if measure in SHOWN else 0
+    digits = MEASURES[measure].digits
     spread = "" if pd.isna(row.spread) else f"± {row.spread:.{digits}f}"  # type: ignore[attr-defined]
     return Cell(number(row.value, digits), spread)  # type: ignore[attr-defined]

@@ -24,6 +24,7 @@ from featdiff.reporting import (
     graph,
     grids,
     isometry,
+    kinds,
     provenance,
     soft,
     tables,
@@ -167,6 +168,7 @@ def render(settings: Params, inputs: _Inputs, sections: Sequence[Section]) -> st
         sections=sections,
         graph=graph.draw(inputs.rules) if inputs.rules else None,
         settings=yaml.safe_dump(settings.model_dump(mode="json"), sort_keys=False, allow_unicode=True, width=100),
+        kinds=kinds.table(settings),
         artifacts=provenance.artifacts_table(inputs.made, inputs.digests),
         versions=provenance.versions_table(inputs.made),
     )

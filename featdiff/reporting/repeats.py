@@ -8,9 +8,10 @@ from featdiff import artifacts
 from featdiff.errors import UserError
 from featdiff.evaluation.extractors import distance_name
 from featdiff.evaluation.repeats import CLASSES, COLUMNS
+from featdiff.kinds.measures import MEASURES
 from featdiff.reporting import frontier, templates
 from featdiff.reporting.page import Section
-from featdiff.reporting.tables import MEASURES, Cell, Group, Row, Table, number
+from featdiff.reporting.tables import Cell, Group, Row, Table, number, title
 from featdiff.settings.project import Params
 
 ANCHOR = "repeats"
@@ -80,7 +81,7 @@ def _quality(found: pd.DataFrame, frechet: str) -> Table:
                 [Cell(str(trained)), *(_cell(r, MEASURES[m].digits) for r, m in zip(own, measures, strict=True))],
             )
         )
-    titles = [MEASURES[m].title.format(frechet=frechet) for m in measures]
+    titles = [title(m, frechet) for m in measures]
     caption = "Means over classes, then over trainings; after ±: standard deviation over trainings."
     return Table("repeats-quality", caption, ["Trainings", *titles], [Group("", body)], first="Samples")
 

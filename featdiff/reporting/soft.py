@@ -9,12 +9,12 @@ from markupsafe import Markup
 from matplotlib.axes import Axes
 
 from featdiff import artifacts
+from featdiff.kinds.corruptions import CORRUPTIONS
+from featdiff.kinds.samplers import SoftSampler
 from featdiff.reporting.drawing import LINES, Figure, Panel, log_axis, panel
 from featdiff.reporting.tables import ALL
 from featdiff.settings.project import Params
-from featdiff.settings.sampling import SoftSampler
 
-STRENGTH = {"blur": "blur width (pixels)", "mask": "strength of the mask", "identity": "noise σ"}
 MARKS = "osD^vP"
 ANCHOR = "soft"
 
@@ -29,14 +29,16 @@ def figures(settings: Params, levels: Mapping[str, Path], quality: pd.DataFrame,
 def _schedule(name: str, path: Path) -> Figure:
     """One corruption: strength along the path, and the lengths of the hops, for each spacing."""
     arrays, made = artifacts.read_arrays(path, "levels")
-    kind = made.settings["corruption"]["kind"]
+    kind = CORRUPTIONS[made.settings["corruption"]["kind"]]
     spacings, power = arrays["spacings"].tolist(), made.settings["levels"]["relative"]
     parts: list[Panel] = []
     with panel(f"levels-{name}", f"Strength of {name} along the path for each spacing", parts) as axes:
         for i, spacing in enumerate(spacings):
             share = np.linspace(0, 1, arrays["strengths"].shape[1])
             axes.plot(share, arrays["strengths"][i], MARKS[i], ls="-", color=LINES[i], label=spacing, ms=3)
-        axes.set(yscale="log", title=f"{name}: strength", xlabel="share of the path from clean", ylabel=STRENGTH[kind])
+        axes.set(
+            yscale="log", title=f"{name}: strength", xlabel="share of the path from clean", ylabel=kind.strength_label
+        )
         log_axis(axes.yaxis)
         axes.legend()
     with panel(f"hops-{name}", f"Distance of neighbouring levels of {name} for each spacing", parts) as axes:
@@ -70,7 +72,7 @@ def _evaluations(settings: Params, quality: pd.DataFrame, frechet: str) -> Figur
     lines: dict[str, list[tuple[int, float, float]]] = {}
     for name, row in settings.samplings.items():
         sampler, corrupted = row.sampler, settings.models[row.model].corruption is not None
-        if corrupted and isinstance(sampler, SoftSampler) and row.guidance.kind == "none" and name in values:
+        if corrupted and isinstance(sampler, SoftSampler) and not row.guidance.told and name in values:
             label = f"{row.model}, {sampler.kind}, {sampler.spacing}"
             lines.setdefault(label, []).append((sampler.steps, values[name], spreads[name]))
     if not lines:

@@ -6,41 +6,11 @@ from typing import NamedTuple
 
 import pandas as pd
 
+from featdiff.kinds.measures import MEASURES, Frechet
+
 ALL = "all"
 
 
-class Measure(NamedTuple):
-    """How a measure is shown; ``better`` is "low", "high" or "real" (as close to real test images as possible)."""
-
-    title: str
-    better: str
-    digits: int
-    meaning: str
-
-
-MEASURES = {
-    "frechet": Measure("{frechet}", "low", 1, "distance between Gaussians fitted to network features"),
-    "kid": Measure("KID ×1000", "low", 1, "kernel distance of the same features; unbiased, so it may be below zero"),
-    "precision": Measure("Precision", "real", 2, "share of images that lie among real ones"),
-    "recall": Measure("Recall", "real", 2, "share of real images that lie among these"),
-    "density": Measure("Density", "real", 2, "how many real neighbourhoods an image lies in; 1 is expected"),
-    "coverage": Measure("Coverage", "real", 2, "share of real neighbourhoods that hold one of these"),
-    "vendi": Measure("Vendi", "real", 1, "effective number of different images"),
-    "class_accuracy": Measure(
-        "Class accuracy", "high", 3, "share taken for their class by a judge trained on real images"
-    ),
-    "class_share": Measure(
-        "Class share", "real", 3, "share of images without a class that the judge takes for this one"
-    ),
-    "nearest_training": Measure(
-        "Nearest training", "real", 3, "median pixel distance (root mean square) to the nearest training image"
-    ),
-    "copied_share": Measure(
-        "Copied share", "real", 3, "share nearer to a training image than 5% of test images are; 0.05 is expected"
-    ),
-    "network_evaluations": Measure("Cost", "low", 0, "network evaluations an image"),
-}
-SCALES = {"kid": 1000.0}
 ARROWS = {"low": "↓", "high": "↑", "real": "≈"}
 
 
@@ -92,7 +62,7 @@ def quality(
 ) -> Table:
     """Rows guided, mixture, real (and other samplings) for each class and over all, a column a measure."""
     shown = table[table["samples"].isin([s.name for s in sources])]
-    measures = [m for m in MEASURES if (shown["measure"] == m).any()]
+    measures = [m for m, kind in MEASURES.items() if kind.shown and (shown["measure"] == m).any()]
     values = {(r["samples"], r["class"], r["measure"]): r for r in shown.to_dict("records")}
     groups = []
     for label in (ALL, *classes):
@@ -102,8 +72,8 @@ def quality(
             if any((s.name, label, m) in values for m in measures)
         ]
         groups.append(Group("All classes together" if label == ALL else label, rows))
-    titles = {m: MEASURES[m].title.format(frechet=frechet) for m in measures}
-    notes = [f"{titles[m]} {ARROWS[MEASURES[m].better]}: {MEASURES[m].meaning}." for m in measures]
+    titles = {m: title(m, frechet) for m in measures}
+    notes = [f"{titles[m]} {ARROWS[MEASURES[m].better]}: {MEASURES.line(m)}" for m in measures]
     notes += [f"Protocol: {text}." for text in shown["protocol"].drop_duplicates()]
     caption = (
         "How good and how varied the images are, judged against real training images. The row of real test images is the floor: "
@@ -112,6 +82,11 @@ def quality(
     )
     columns = [f"{titles[m]}\N{NO-BREAK SPACE}{ARROWS[MEASURES[m].better]}" for m in measures]
     return Table(name, caption, columns, groups, notes, "Images")
+
+
+def title(measure: str, frechet: str) -> str:
+    """What the page calls a measure; ``frechet`` is what the extractor's distance may be called."""
+    return frechet if measure == Frechet.name else MEASURES.label(measure)
 
 
 def curve_numbers(curves: dict[str, pd.DataFrame]) -> Table:
@@ -132,7 +107,7 @@ def _psnr_cell(rows: pd.DataFrame, sigma: float) -> Cell:
 def _cell(row: dict | None, measure: str) -> Cell:
     if row is None or pd.isna(row["value"]):
         return Cell("–")
-    digits, scale = MEASURES[measure].digits, SCALES.get(measure, 1.0)
+    digits, scale = MEASURES[measure].digits, MEASURES[measure].scale
     spread = "" if pd.isna(row["spread"]) else f"± {scale * row['spread']:.{digits}f}"
     return Cell(number(scale * row["value"], digits), spread)
 

@@ -20,7 +20,7 @@ from featdiff.devices.devices import pick_device, to_pixels
 from featdiff.diffusion import guidance
 from featdiff.errors import UserError
 from featdiff.models.guided import Arithmetic, Model, Source
-from featdiff.sampling.shards import Draw, decided, draw_batch, evaluations_of, room_for
+from featdiff.sampling.shards import Draw, decided, draw_batch, room_for
 from featdiff.settings.sampling import Between, BetweenSpec
 
 
@@ -44,10 +44,12 @@ def draw(spec: BetweenSpec, source: Source) -> np.ndarray:
     model = Model(source, device, Arithmetic(sampling.precision))
     if model.table is None:
         raise UserError("images between classes need the centroids of the model: give --centroids")
-    table = model.table.extrapolated(sampling.guidance.strength)  # type: ignore[union-attr]
+    table = model.table.extrapolated(sampling.guidance.strength)  # type: ignore[attr-defined]
     first, second = labels_of(settings, table.classes)
     batches = len(settings.shares) * -(-settings.images // sampling.batch)
-    sampling = decided(sampling, model, device, count=batches * evaluations_of(sampling))
+    sampling = decided(
+        sampling, model, device, count=batches * sampling.sampler.evaluations(sampling.sigma_start, sampling.sigma_end)
+    )
     found = []
     with (
         tqdm(total=len(settings.shares) * settings.images, unit="image", mininterval=2) as bar,

@@ -21,7 +21,6 @@ from featdiff.diffusion.denoiser import Noise
 from featdiff.errors import UserError
 from featdiff.models.checkpoint import Checkpoint
 from featdiff.settings.corruption import LevelsSpec
-from featdiff.settings.sampling import SoftSampler
 
 BATCH = 256
 BY_HAND = ("linear", "cosine", "logarithmic")
@@ -67,12 +66,6 @@ class Corrupted:
     start: Start
     spec: LevelsSpec
     data: str  # SHA-256 of the data set
-
-    def levels(self, process: Process, sampler: SoftSampler) -> Tensor:
-        """The levels a sampler stops at, falling from 1 to 0."""
-        if sampler.spacing == "chosen":
-            return level_selection.interpolated(self.chosen, sampler.steps)
-        return levels.spaced(process, sampler.steps, sampler.spacing)
 
 
 def extract(spec: LevelsSpec, data: Path, out: Path) -> None:

@@ -4,11 +4,9 @@ Image ``number`` of class ``label`` has a stream of noise of its own, and a part
 sums, so an image is the same, bit for bit on the CPU, however the work is sharded.
 """
 
-import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -22,20 +20,17 @@ from featdiff import artifacts, seeds
 from featdiff.data import archive
 from featdiff.devices import compiling, memory
 from featdiff.devices.devices import is_gpu, pick_device, to_pixels
-from featdiff.diffusion import levels, samplers, soft_samplers
-from featdiff.diffusion.corruptions import variance_exploding
+from featdiff.diffusion.corruptions import Process, variance_exploding
 from featdiff.diffusion.denoiser import Denoiser
 from featdiff.errors import UserError
 from featdiff.models.checkpoint import Checkpoint
 from featdiff.models.guided import Arithmetic, GuidedDenoiser, Model, Source
 from featdiff.sampling import corrupted
 from featdiff.sampling.corrupted import Corrupted
-from featdiff.settings.sampling import Ascent, Sampling, SoftSampler
+from featdiff.settings.sampling import Sampling
 
 UNCONDITIONAL = "unconditional"
 PART = 16  # on a CPU, images that a part batch is padded to a multiple of
-SAMPLERS = {"ddpm": samplers.ddpm, "ddim": samplers.ddim, "heun": samplers.heun, "dpm++2m": samplers.dpm_solver_2m}
-SOFT = {"naive": soft_samplers.naive, "momentum": soft_samplers.momentum, "flow": soft_samplers.flow}
 
 
 class Draw(NamedTuple):
@@ -47,7 +42,7 @@ class Draw(NamedTuple):
 
 def draws(settings: Sampling, classes: Sequence[str], only: str | None = None) -> list[Draw]:
     """All images of a sampling, class by class; without guidance those of the model's only class, or unlabelled ones."""
-    labels = range(len(classes)) if settings.guidance.kind != "none" else [classes.index(only) if only else -1]
+    labels = range(len(classes)) if settings.guidance.told else [classes.index(only) if only else -1]
     return [Draw(label, number) for label in labels for number in range(settings.images)]
 
 
@@ -83,7 +78,7 @@ def sample_shard(
     if known is not None and denoiser.classes != trained.data.classes:
         known = replace(known, start=known.start.of_all())
     wanted = of_shard(draws(settings, denoiser.classes, trained.spec.only), shard, settings.shards)
-    count = -(-len(wanted) // settings.batch) * evaluations_of(settings)
+    count = -(-len(wanted) // settings.batch) * settings.sampler.evaluations(settings.sigma_start, settings.sigma_end)
     settings = decided(settings, denoiser, device, count=count)
     images, spent = [], []
     with tqdm(total=len(wanted), unit="image", mininterval=2) as bar, room_for(settings, device):
@@ -103,7 +98,7 @@ def sample_shard(
             "index": [d.number for d in wanted],
             "seed": settings.seed,
             "guidance": settings.guidance.kind,
-            "strength": np.nan if settings.guidance.kind == "none" else settings.guidance.strength,
+            "strength": getattr(settings.guidance, "strength", np.nan),
             "sampler": settings.sampler.kind,
             "evaluations": spent,
             "checkpoint": made.inputs["checkpoint"],
@@ -133,9 +128,10 @@ def draw_batch(
         top = torch.ones((), dtype=torch.float64)
         x = known.start.to(device).draw(labels, trained.denoiser.process.sigma(top).item(), noise)
     x = x.contiguous(memory_format=torch.channels_last)
-    condition = labels if settings.guidance.kind != "none" else None
-    sampler, grid = _sampler(settings, trained), _levels(settings, trained, known)
-    x = sampler(denoiser, x, grid, noise, condition)[: len(batch)]
+    condition = labels if settings.guidance.told else None
+    process = _process(settings, trained)
+    grid = settings.sampler.levels(process, None if known is None else known.chosen)
+    x = settings.sampler.function(process)(denoiser, x, grid, noise, condition)[: len(batch)]
     if not bool(torch.isfinite(x).all()):
         raise UserError("the samples are not finite: lower the guidance strength or take more steps")
     return x
@@ -152,18 +148,6 @@ def decided(settings: Sampling, denoiser: GuidedDenoiser | Model, device: torch.
 def room_for(settings: Sampling, device: torch.device) -> AbstractContextManager[None]:
     """Tell what would fit when the device's memory does not hold a batch."""
     return memory.enough_for(settings.batch, "the sampling's batch", device=device)
-
-
-def evaluations_of(settings: Sampling) -> int:
-    """How many network evaluations a batch takes, without those that a guidance adds.
-
-    The ascent's sigma contracts by ``1 - beta h`` a step if the network is right; it knows its steps only at its end.
-    """
-    sampler = settings.sampler
-    if isinstance(sampler, Ascent):
-        contraction = -math.log1p(-sampler.noise * sampler.step)
-        return min(sampler.max_steps, math.ceil(math.log(settings.sigma_start / settings.sigma_end) / contraction))
-    return 2 * sampler.steps - 1 if sampler.kind == "heun" else sampler.steps
 
 
 def _size(count: int, settings: Sampling, device: torch.device) -> int:
@@ -206,28 +190,13 @@ def _corrupted(trained: Checkpoint, chosen: Path | None) -> Corrupted | None:
     return corrupted.read_for(chosen, trained)
 
 
-def _levels(settings: Sampling, trained: Checkpoint, known: Corrupted | None) -> Tensor:
-    sampler, start, end = settings.sampler, settings.sigma_start, settings.sigma_end
-    if isinstance(sampler, SoftSampler):
-        if known is not None:
-            return known.levels(trained.denoiser.process, sampler)
-        return levels.spaced(variance_exploding(end, start), sampler.steps, sampler.spacing)
-    if sampler.kind == "ascent":
-        return torch.tensor([start, end], dtype=torch.float64)
-    return levels.karras(start, end, sampler.steps, rho=sampler.rho)
-
-
-def _sampler(settings: Sampling, trained: Checkpoint) -> Callable[..., Tensor]:
-    sampler, process = settings.sampler, trained.denoiser.process
-    if isinstance(sampler, SoftSampler):
-        if sampler.kind == "soft-ddim":
-            return partial(soft_samplers.soft_ddim, process=process, nu=sampler.nu)
-        return partial(SOFT[sampler.kind], process=process)
-    if trained.spec.corruption is not None:
-        raise UserError(f"{sampler.kind} knows no corruption: take naive, momentum, flow or soft-ddim")
-    if sampler.kind == "ascent":
-        return partial(samplers.ascent, step=sampler.step, beta=sampler.noise, max_steps=sampler.max_steps)
-    return SAMPLERS[sampler.kind]
+def _process(settings: Sampling, trained: Checkpoint) -> Process:
+    """What the model undoes; without a corruption, noise between the settings' levels."""
+    if trained.spec.corruption is None:
+        return variance_exploding(settings.sigma_end, settings.sigma_start)
+    if not settings.sampler.corruptions:
+        raise UserError(f"{settings.sampler.kind} knows no corruption, and this model has one: take another sampler")
+    return trained.denoiser.process
 
 
 def _folder(classes: tuple[str, ...], label: int) -> str:

@@ -4,6 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
+from featdiff.kinds.layouts import LAYOUTS, Layout
 from featdiff.settings.base import Count, Fraction, Seed, Settings
 
 PHOTOGRAPHS: tuple[str, ...] = ("brick", "grass", "gravel")  # of scikit-image
@@ -46,23 +47,6 @@ class AssetSource(Settings):
         return f"assets/{self.name}.{'whl' if self.name == 'animal-shape-mnist' else 'zip'}"
 
 
-class PatchLayout(Settings):
-    """Cut each photograph into square patches; train and test patches come from disjoint regions of it."""
-
-    kind: Literal["patches"] = "patches"
-    size: Annotated[int, Field(ge=8, le=1024, description="Side of a patch, in pixels after scaling.")]
-    stride: Count = Field(description="Distance between neighbouring training patches, in pixels.")
-    test_stride: Count = Field(description="Distance between neighbouring test patches, in pixels.")
-    scale: Annotated[float, Field(gt=0, le=1)] = Field(1.0, description="Resize factor before cutting (Lanczos).")
-
-
-class CropLayout(Settings):
-    """Resize the shorter side of each image to ``size`` and crop the centre: one image in, one image out."""
-
-    kind: Literal["crop"]
-    size: Annotated[int, Field(ge=8, le=1024, description="Side of an image, in pixels.")]
-
-
 class ClassPart(Settings):
     """Some of a source's classes: those left when ``new`` of them, drawn by seed, are held back, or the held-back ones."""
 
@@ -76,7 +60,7 @@ class Dataset(Settings):
     """One data set: where the images come from and how they are cut."""
 
     source: PackagedSource | FolderSource | ZipSource | AssetSource = Field(discriminator="kind")
-    layout: PatchLayout | CropLayout = Field(discriminator="kind")
+    layout: Annotated[Layout, LAYOUTS.field()]
     classes: ClassPart | Annotated[tuple[str, ...], Field(min_length=1)] | None = Field(
         None, description="Classes that take part: names, or one side of a split; all if not given."
     )

@@ -4,9 +4,9 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
+from featdiff.kinds.samplers import SAMPLERS, Ddpm, Discrete, Heun
 from featdiff.settings.base import Count, Name, Positive, Seed, Settings
 from featdiff.settings.network import Network
-from featdiff.settings.sampling import Discrete
 from featdiff.settings.training import LogNormalNoise, Training
 
 Vector = Annotated[tuple[float, ...], Field(min_length=1)]
@@ -131,9 +131,9 @@ class Bridge(Settings):
     sigmas: Annotated[tuple[Positive, ...], Field(min_length=1)] = (0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0)
     points: Paths = Field(800, description="Test points, and samples of each sampler, a class.")
     redraws: Annotated[int, Field(ge=2, description="Sets of exact draws that the samples are compared with.")] = 20
-    samplers: Annotated[tuple[Discrete, ...], Field(min_length=1)] = (
-        Discrete(kind="ddpm", steps=40),
-        Discrete(kind="heun", steps=20),
+    samplers: Annotated[tuple[Annotated[Discrete, SAMPLERS.field(Discrete)], ...], Field(min_length=1)] = (
+        Ddpm(kind="ddpm", steps=40),
+        Heun(kind="heun", steps=20),
     )
     sigma_start: Positive = 3.0
     sigma_end: Positive = 0.005

@@ -4,6 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
+from featdiff.kinds.blocks import BLOCKS, ConvBlock, NetworkBlock
 from featdiff.settings.base import Count, Settings
 
 
@@ -28,6 +29,9 @@ class Network(Settings):
     learned_scale: bool = True
     deviation: bool = Field(False, description="Match the channels' standard deviations beside their means.")
     zero_output: bool = Field(True, description="Start the output layer at zero.")
+    block: Annotated[NetworkBlock, BLOCKS.field()] = Field(
+        ConvBlock(kind="conv"), description="What blocks are made of."
+    )
 
     @property
     def blocks(self) -> tuple[str, ...]:

@@ -14,6 +14,8 @@ import yaml
 from pydantic import Field, model_validator
 
 from featdiff.errors import UserError
+from featdiff.kinds.guidance import FeatureGuidance
+from featdiff.kinds.samplers import SAMPLERS, SoftSampler
 from featdiff.settings.base import LONGEST_NAME, Name, S, Settings, parse
 from featdiff.settings.centroids import Centroids, Denoising, Distances
 from featdiff.settings.corruption import CorruptionRow, Levels, LevelsSpec
@@ -22,7 +24,7 @@ from featdiff.settings.evaluation import Evaluation
 from featdiff.settings.mixture import MixtureStudy
 from featdiff.settings.network import Network
 from featdiff.settings.report import Copy, Repeats, Report
-from featdiff.settings.sampling import Between, BetweenSpec, Sampling, SoftSampler
+from featdiff.settings.sampling import Between, BetweenSpec, Sampling
 from featdiff.settings.training import Model, Training, TrainSpec
 
 
@@ -119,10 +121,8 @@ class Params(Settings):
     def _copy_of(self, sampling: str, seed: int) -> Sampling:
         """A row of samplings with its models' copies."""
         row = self.samplings[sampling]
-        changed: dict[str, Any] = {"seed": seed, "model": copied(row.model, seed)}
-        if row.guidance.kind == "autoguidance":
-            changed["guidance"] = row.guidance.model_copy(update={"weak": copied(row.guidance.weak, seed)})
-        return row.model_copy(update=changed)
+        guidance = row.guidance.renamed(lambda model: copied(model, seed))
+        return row.model_copy(update={"seed": seed, "model": copied(row.model, seed), "guidance": guidance})
 
     def _check_corruption(self, where: str, model: Model) -> None:
         """A corruption needs a network of form soft, and images that it fits."""
@@ -138,20 +138,18 @@ class Params(Settings):
             raise ValueError(
                 f"{where}: a corruption needs a network of form soft, but networks.{model.network} has form {form}"
             )
-        corruption, size = self.corruptions[model.corruption], self.datasets[model.dataset].layout.size
-        if corruption.kind == "blur" and corruption.width.high > size:
+        if wrong := self.corruptions[model.corruption].misfit(self.datasets[model.dataset].layout.size):
             raise ValueError(
-                f"{where}: corruptions.{model.corruption}.width.high ({corruption.width.high:g} pixels) is wider than the "
-                f"images of {size} pixels (datasets.{model.dataset}.layout.size): lower it"
+                f"{where}: corruptions.{model.corruption}.{wrong} (datasets.{model.dataset}.layout.size): lower it"
             )
 
     def _check_sampler(self, where: str, sampling: Sampling) -> None:
         """The samplers of plain denoising know no corruption; chosen levels need one."""
         sampler, corruption = sampling.sampler, self.models[sampling.model].corruption
-        if corruption is not None and not isinstance(sampler, SoftSampler):
+        if corruption is not None and not sampler.corruptions:
+            able = ", ".join(name for name, kind in SAMPLERS.items() if kind.corruptions)
             raise ValueError(
-                f"{where}: models.{sampling.model} has a corruption, which {sampler.kind} does not know: take naive, "
-                "momentum, flow or soft-ddim"
+                f"{where}: models.{sampling.model} has a corruption, which {sampler.kind} does not know: take one of {able}"
             )
         if corruption is None and isinstance(sampler, SoftSampler) and sampler.spacing == "chosen":
             raise ValueError(
@@ -162,13 +160,12 @@ class Params(Settings):
     def _check_guidance(self, where: str, sampling: Sampling) -> None:
         """Each kind of guidance needs a model that was told the right thing."""
         guidance, model = sampling.guidance, self.models[sampling.model]
-        needed = {"feature": ("feature",), "classifier-free": ("label",), "autoguidance": ("feature", "label")}
-        if model.condition not in needed.get(guidance.kind, (model.condition,)):
+        if guidance.conditions and model.condition not in guidance.conditions:
             raise ValueError(
-                f"{where}: {guidance.kind} guidance needs a model with condition: {' or '.join(needed[guidance.kind])}, "
+                f"{where}: {guidance.kind} guidance needs a model with condition: {' or '.join(guidance.conditions)}, "
                 f"but models.{sampling.model} has condition: {model.condition}"
             )
-        if guidance.kind == "feature" and guidance.examples:
+        if isinstance(guidance, FeatureGuidance) and guidance.examples:
             _need(f"{where}.guidance.examples.dataset", guidance.examples.dataset, self.datasets)
             known, new = self.datasets[model.dataset], self.datasets[guidance.examples.dataset]
             if (known.layout.size, known.mode) != (new.layout.size, new.mode):
@@ -176,13 +173,12 @@ class Params(Settings):
                     f"{where}.guidance.examples: datasets.{guidance.examples.dataset} and datasets.{model.dataset} must have "
                     "images of one size and mode"
                 )
-        if guidance.kind == "autoguidance":
-            _need(f"{where}.guidance.weak", guidance.weak, self.models)
-            weak = self.models[guidance.weak]
+        for name in guidance.models():
+            _need(f"{where}.guidance.weak", name, self.models)
             shared = ("dataset", "condition", "corruption")
-            if any(getattr(weak, field) != getattr(model, field) for field in shared):
+            if any(getattr(self.models[name], field) != getattr(model, field) for field in shared):
                 raise ValueError(
-                    f"{where}.guidance.weak: models.{guidance.weak} and models.{sampling.model} must share data set and condition"
+                    f"{where}.guidance.weak: models.{name} and models.{sampling.model} must share data set and condition"
                     " (and corruption)"
                 )
 
@@ -191,7 +187,8 @@ class Params(Settings):
         _need(f"{where}.sampling", row.sampling, self.samplings)
         sampling = self.samplings[row.sampling]
         guidance, model = sampling.guidance, self.models[sampling.model]
-        if guidance.kind != "feature" or guidance.examples or guidance.interval or model.corruption is not None:
+        own = isinstance(guidance, FeatureGuidance) and not guidance.examples and not guidance.interval
+        if not own or model.corruption is not None:
             raise ValueError(
                 f"{where}.sampling: samplings.{row.sampling} must have feature guidance without examples and interval, and a model without "
                 "a corruption"
@@ -222,17 +219,17 @@ class Params(Settings):
     def dataset_of(self, sampling: str) -> str:
         """The data set whose classes a set of samples shows: the model's, or that of the example images."""
         row = self.samplings[sampling]
-        examples = row.guidance.examples if row.guidance.kind == "feature" else None
+        examples = row.guidance.examples if isinstance(row.guidance, FeatureGuidance) else None
         return examples.dataset if examples else self.models[row.model].dataset
 
     def models_of(self, sampling: str) -> list[str]:
         """The models that draw a set of samples: its own and, under autoguidance, the weak one."""
         row = self.samplings[sampling]
-        return [row.model, *([row.guidance.weak] if row.guidance.kind == "autoguidance" else [])]
+        return [row.model, *row.guidance.models()]
 
     def guides(self, sampling: str) -> list[str]:
         """Those of :meth:`models_of` whose centroids are needed."""
-        if self.samplings[sampling].guidance.kind == "none":
+        if not self.samplings[sampling].guidance.told:
             return []
         return [name for name in self.models_of(sampling) if self.models[name].condition == "feature"]
 

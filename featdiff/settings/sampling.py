@@ -1,105 +1,20 @@
 """Settings of a set of samples: sampler, guidance, and the line between two classes."""
 
-from typing import Annotated, Literal, Self
+from typing import Annotated
 
 from pydantic import Field, model_validator
 
+from featdiff.kinds.guidance import GUIDANCE, Guidance
+from featdiff.kinds.samplers import SAMPLERS, Sampler
 from featdiff.settings.base import Compile, Count, Name, Positive, Precision, Seed, Settings
-
-
-class Ascent(Settings):
-    """Stochastic coarse-to-fine ascent (the paper's algorithm): needs no schedule, estimates sigma by itself."""
-
-    kind: Literal["ascent"]
-    step: Annotated[float, Field(gt=0, le=1)] = Field(0.1, description="h, the share of the residual removed a step.")
-    noise: Annotated[float, Field(gt=0, le=1)] = Field(0.5, description="beta; 1 adds no noise.")
-    max_steps: Count = 2000
-
-
-class Discrete(Settings):
-    """DDPM, DDIM, Heun or DPM-Solver++(2M) on ``steps`` noise levels spaced as in Karras et al. (rho = 7)."""
-
-    kind: Literal["ddpm", "ddim", "heun", "dpm++2m"]
-    steps: Annotated[int, Field(ge=2)] = 40
-    rho: Positive = 7.0
-
-
-class SoftSampler(Settings):
-    """Samplers of soft diffusion, for any corruption (arXiv 2209.05442), on ``steps`` levels."""
-
-    kind: Literal["naive", "momentum", "flow", "soft-ddim"]
-    steps: Annotated[int, Field(ge=2)] = 40
-    spacing: Literal["chosen", "linear", "cosine", "logarithmic"] = Field(
-        "chosen", description="Chosen for the data set, or how the corruption's strength is spaced."
-    )
-    nu: Annotated[float, Field(ge=0, le=1)] = Field(0.0, description="Share of fresh noise; of soft-ddim alone.")
-
-    @model_validator(mode="after")
-    def _check(self) -> Self:
-        if self.nu and self.kind != "soft-ddim":
-            raise ValueError(f"nu is a setting of soft-ddim, not of {self.kind}")
-        return self
-
-
-Strength = Annotated[float, Field(ge=0, le=100)]
-Interval = Annotated[
-    tuple[Annotated[float, Field(ge=0)], Positive] | None,
-    Field(description="Noise levels (low, high] at which the strength acts; elsewhere it is 1 (arXiv 2404.07724)."),
-]
-
-
-class NoGuidance(Settings):
-    """The model as it is, told nothing: unconditional samples, or those of its only class."""
-
-    kind: Literal["none"]
-
-
-class _Guidance(Settings):
-    interval: Interval = None
-
-    @model_validator(mode="after")
-    def _check(self) -> Self:
-        if self.interval and self.interval[0] >= self.interval[1]:
-            raise ValueError(f"interval must rise, got {list(self.interval)}")
-        return self
-
-
-class Examples(Settings):
-    """Classes given by example images alone: their centroids are means over training images of another data set."""
-
-    dataset: Name
-    images: Count = Field(description="Example images a class, drawn by centroids.seed; all if there are fewer.")
-
-
-class FeatureGuidance(_Guidance):
-    """Match the class centroid; strengths beyond 1 extrapolate past it, away from the mean of the classes."""
-
-    kind: Literal["feature"]
-    strength: Strength = 1.0
-    examples: Examples | None = Field(None, description="Guide to these classes, which the model need not know.")
-
-
-class ClassifierFreeGuidance(_Guidance):
-    """``D(none) + strength (D(label) - D(none))``; 1 is the label-conditional model at half the cost (arXiv 2207.12598)."""
-
-    kind: Literal["classifier-free"]
-    strength: Strength = 1.0
-
-
-class Autoguidance(_Guidance):
-    """``D_weak + strength (D - D_weak)``, both told the class, by a less trained or smaller model (arXiv 2406.02507)."""
-
-    kind: Literal["autoguidance"]
-    weak: Name = Field(description="The weaker model: another row of models, of the same data set and condition.")
-    strength: Strength = 2.0
 
 
 class Sampling(Settings):
     """One set of samples."""
 
     model: Name
-    guidance: NoGuidance | FeatureGuidance | ClassifierFreeGuidance | Autoguidance = Field(discriminator="kind")
-    sampler: Ascent | Discrete | SoftSampler = Field(discriminator="kind")
+    guidance: Annotated[Guidance, GUIDANCE.field()]
+    sampler: Annotated[Sampler, SAMPLERS.field()]
     images: Count = Field(description="Images a class; with no guidance, images in all.")
     sigma_start: Positive = Field(
         5.0, description="First noise level; a model with a corruption starts at its level 1."

@@ -9,7 +9,7 @@ from scipy.ndimage import maximum_filter
 
 from featdiff.data import layouts
 from featdiff.data.sources import BadImage
-from featdiff.settings.data import CropLayout, PatchLayout
+from featdiff.kinds.layouts import CropLayout, PatchLayout
 
 
 def layout(size: int, stride: int = 2, test_stride: int = 8, scale: float = 1.0) -> PatchLayout:

@@ -14,11 +14,11 @@ from featdiff.devices import compiling
 from featdiff.devices.devices import pick_device
 from featdiff.errors import UserError
 from featdiff.features import centroids
+from featdiff.kinds.guidance import FeatureGuidance
 from featdiff.models import checkpoint
 from featdiff.models.checkpoint import DataDescription
 from featdiff.models.guided import Arithmetic, GuidedDenoiser, Source
 from featdiff.settings.centroids import Centroids
-from featdiff.settings.sampling import FeatureGuidance
 from featdiff.training import loop, resume
 from featdiff.training.flat import Flat
 

@@ -7,10 +7,11 @@ import torch
 from featdiff.data import archive
 from featdiff.errors import UserError
 from featdiff.features import centroids
+from featdiff.kinds.guidance import Autoguidance, ClassifierFreeGuidance, FeatureGuidance, NoGuidance
 from featdiff.models.guided import GuidedDenoiser, Source
 from featdiff.sampling import shards
 from featdiff.settings.centroids import Centroids
-from featdiff.settings.sampling import Autoguidance, ClassifierFreeGuidance, FeatureGuidance, NoGuidance, Sampling
+from featdiff.settings.sampling import Sampling
 from featdiff.training.loop import train
 
 CPU = torch.device("cpu")

@@ -4,9 +4,12 @@ import pandas as pd
 import pytest
 import yaml
 
+from featdiff.kinds.samplers import SAMPLERS, SoftSampler
 from featdiff.reporting import evaluations
 from featdiff.settings.base import parse
 from featdiff.settings.project import Params
+
+LABELS = [kind.label for kind in SAMPLERS.values() if not issubclass(kind, SoftSampler)]  # those of the preset
 
 
 @pytest.fixture(scope="module")
@@ -31,7 +34,7 @@ def table(settings, cost=lambda sampler: getattr(sampler, "steps", 33)):
 def test_every_sampling_of_the_preset_takes_part_and_other_strengths_and_models_do_not(settings):
     found = evaluations.points(table(settings), settings.samplings, "guided")
     assert len(found) == len(settings.samplings) - 2  # all but guided-strong and mixture
-    assert [p.sampler for p in found] == sorted((p.sampler for p in found), key=list(evaluations.WORDS).index)
+    assert [p.sampler for p in found] == sorted((p.sampler for p in found), key=list(SAMPLERS).index)
     ddpm = [p for p in found if p.sampler == "ddpm"]
     assert [p.evaluations for p in ddpm] == [5, 10, 25, 40, 100, 500]
     assert ddpm[0].values["frechet"] == pytest.approx((200.5, 8**0.5 * 2 / 2))
@@ -41,10 +44,10 @@ def test_the_figure_has_a_line_a_sampler_and_the_table_a_row_a_cost(settings):
     found = evaluations.points(table(settings), settings.samplings, "guided")
     drawn = evaluations.figure(found, {"frechet": (60.0, 1.0)}, "Lite0 Frechet distance")
     assert len(drawn.panels) == 3
-    for words in (*evaluations.WORDS.values(), "real test images"):
+    for words in (*LABELS, "real test images"):
         assert words in str(drawn.panels[0].markup)
     groups = evaluations.numbers(found, "Lite0 Frechet distance").groups
-    assert [g.heading for g in groups] == list(evaluations.WORDS.values())
+    assert [g.heading for g in groups] == LABELS
     assert [r.heading for r in groups[0].rows] == ["5", "10", "25", "40", "100", "500"]
 
 

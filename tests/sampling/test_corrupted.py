@@ -127,10 +127,10 @@ def test_the_artifact_holds_a_path_from_clean_to_corrupted_and_grids_of_any_leng
     process = checkpoint.read(model).denoiser.process
     for spacing in ("chosen", "linear", "cosine", "logarithmic"):
         sampler = sampling(sampler={"kind": "flow", "steps": 13, "spacing": spacing}).sampler
-        grid = known.levels(process, sampler)
+        grid = sampler.levels(process, known.chosen)
         assert len(grid) == 13 and (grid.diff() < 0).all() and grid[0].item() == pytest.approx(1)
     assert torch.equal(
-        known.levels(process, sampling(sampler={"kind": "flow", "steps": 8}).sampler), known.chosen.flip(0)
+        sampling(sampler={"kind": "flow", "steps": 8}).sampler.levels(process, known.chosen), known.chosen.flip(0)
     )
 
 

@@ -7,12 +7,13 @@ import torch
 from featdiff.data import archive
 from featdiff.errors import UserError
 from featdiff.features import centroids
+from featdiff.kinds.samplers import SAMPLERS
 from featdiff.sampling import shards
 from featdiff.sampling.shards import Draw
 from featdiff.settings.centroids import Centroids
 from featdiff.settings.sampling import Sampling
 
-KINDS = ("ddpm", "ddim", "heun", "dpm++2m", "ascent")
+KINDS = [name for name, kind in SAMPLERS.items() if not kind.corruptions]
 
 
 def sampling(**changes) -> Sampling:

@@ -45,7 +45,7 @@ def test_unknown_keys_are_named(values):
         (
             "samplings.guided.sampler.kind",
             "magic",
-            "'magic' found using 'kind' does not match any of the expected tags: 'ascent', 'ddpm'",
+            "'magic' found using 'kind' does not match any of the expected tags: 'ddpm', 'ddim'",
         ),
         ("trainings.preview.partners", 6, r"batch .* must be a multiple of partners \+ 1 \(7\)"),
         ("report.guided", "mixture", "not feature-guided"),
@@ -126,7 +126,7 @@ def test_a_corruption_resolves_and_models_without_one_have_none(values):
         ("models.soft.network", "small", "needs a network of form soft, but networks.small has form edm"),
         ("networks.soft.noise_embedding", 0, "set noise_embedding above 0"),
         ("samplings.soft.sampler.kind", "naive-ish", "'naive-ish' found using 'kind'"),
-        ("samplings.soft.sampler", {"kind": "ddpm"}, "has a corruption, which ddpm does not know: take naive"),
+        ("samplings.soft.sampler", {"kind": "ddpm"}, "has a corruption, which ddpm does not know: take one of naive"),
         ("samplings.soft.sampler.nu", 0.5, "nu is a setting of soft-ddim, not of momentum"),
         (
             "samplings.guided.sampler",

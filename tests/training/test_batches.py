@@ -14,8 +14,8 @@ from featdiff import artifacts, philox
 from featdiff.data import archive
 from featdiff.devices import devices
 from featdiff.diffusion import levels
+from featdiff.kinds.corruptions import BlurCorruption
 from featdiff.seeds import Streams
-from featdiff.settings.corruption import BlurCorruption
 from featdiff.training import loop, resume
 from featdiff.training.batches import Batches
 

@@ -5,8 +5,8 @@ import torch
 
 from featdiff.data import archive
 from featdiff.diffusion import levels
+from featdiff.kinds.corruptions import BlurCorruption
 from featdiff.models import checkpoint
-from featdiff.settings.corruption import BlurCorruption
 from featdiff.training.loop import Objective, describe
 
 
