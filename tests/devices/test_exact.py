@@ -6,9 +6,14 @@ import pytest
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from featdiff import seeds
 from featdiff.devices import devices
+from featdiff.diffusion import guidance, levels, samplers
+from featdiff.features import centroids
+from featdiff.features.centroids import CentroidTable
 from featdiff.models import checkpoint
 from featdiff.models.checkpoint import DataDescription
+from featdiff.settings.centroids import Centroids
 from featdiff.settings.corruption import BlurCorruption, MaskCorruption
 from featdiff.settings.network import Network
 from featdiff.training import loop
@@ -93,8 +98,26 @@ def test_no_operation_of_a_training_step_is_without_an_exact_form(changes, tiny_
     with Used() as used:
         objective(torch.rand(16, 1, 8, 8), 0.1 + torch.rand(16), torch.randn(2, 16, 1, 8, 8), labels).backward()
     assert {"convolution_backward", "avg_pool2d_backward"} <= used.names
-    plain = {name.rstrip("_") for name in used.names}
-    assert not plain & ({name.rstrip("_") for name in WITHOUT_EXACT_FORM} | SLOWER_EXACT)
+    assert not inexact(used.names)
+
+
+def inexact(names):
+    """Those that have no exact form, or a slower one."""
+    return {name.rstrip("_") for name in names} & ({name.rstrip("_") for name in WITHOUT_EXACT_FORM} | SLOWER_EXACT)
+
+
+@torch.inference_mode()
+def test_no_operation_of_guided_sampling_and_of_features_is_without_an_exact_form(tiny_spec):
+    denoiser = checkpoint.new_denoiser(tiny_spec, DATA).eval()
+    sigmas = levels.logarithmic(0.01, 5.0, 5)
+    table = CentroidTable(torch.zeros(2, 5, denoiser.feature_dim), sigmas, DATA.classes, "").extrapolated(1.5)
+    guided = guidance.classifier_free(guidance.feature(denoiser, table.at), strength=2.0)
+    x, labels, settings = torch.rand(4, 1, 8, 8), torch.tensor([0, 1, 0, 1]), Centroids(levels=5, images_per_class=4)
+    noise = seeds.SampleNoise(0, [(0, i) for i in range(4)], (1, 8, 8), devices.CPU)
+    with Used() as used:
+        samplers.ddpm(guided, x, sigmas.flip(0), noise, labels)
+        centroids.class_centroid(denoiser, x, 0.5, settings, 0)
+    assert any("conv" in name for name in used.names) and not inexact(used.names)
 
 
 def switches():

@@ -248,7 +248,7 @@ def test_the_slices_of_all_processes_are_the_batch_of_one(tiny_spec, tiny_datase
 
 
 def test_processes_that_did_not_find_each_other_do_not_train_alone(tiny_spec, monkeypatch):
-    found = SimpleNamespace(num_processes=1)
+    found = SimpleNamespace(num_processes=1, state=SimpleNamespace())
     monkeypatch.setattr(loop, "Accelerator", lambda **options: found)
     monkeypatch.setenv("WORLD_SIZE", "2")
     with pytest.raises(UserError, match="2 processes were started"):
