@@ -5,6 +5,7 @@ import torch
 
 from featdiff.devices import memory
 from featdiff.errors import UserError
+from featdiff.training import loop
 
 GPU = torch.device("cuda", 0)
 TORCHS = torch.OutOfMemoryError(
@@ -41,3 +42,22 @@ def test_where_nothing_smaller_is_possible_the_message_says_so():
 def test_other_errors_pass():
     with pytest.raises(RuntimeError, match="shapes"), memory.enough_for(8, "trainings.x", device=GPU):
         raise RuntimeError("shapes do not fit")
+
+
+def test_a_training_out_of_memory_is_told_its_micro_batch(
+    tiny_dataset, tiny_spec, tmp_path, fresh_accelerator, monkeypatch
+):
+    def too_much(*arguments, size):
+        raise TORCHS
+
+    monkeypatch.setattr(loop, "backward", too_much)
+    with pytest.raises(UserError, match="with 16 images at once.*Set the training's micro_batch to 8"):
+        loop.train(tiny_spec, tiny_dataset, tmp_path / "out.safetensors", state=tmp_path)
+    smaller = tiny_spec.training.model_copy(update={"micro_batch": 4})
+    with pytest.raises(UserError, match="4 images at once are the least"):
+        loop.train(
+            tiny_spec.model_copy(update={"training": smaller}),
+            tiny_dataset,
+            tmp_path / "out.safetensors",
+            state=tmp_path,
+        )
