@@ -113,7 +113,7 @@ def train(data: Path, steps: int) -> dict[str, Any]:
     from featdiff.data import archive
     from featdiff.settings.network import Network
     from featdiff.settings.training import Training, TrainSpec
-    from featdiff.training import loop
+    from featdiff.training import loop, processes
     from featdiff.training.batches import Batches
 
     torch.set_num_threads(1)
@@ -125,7 +125,7 @@ def train(data: Path, steps: int) -> dict[str, Any]:
         images = archive.read(data, "dataset").select(split="train")
         description = loop.describe(images)
         read = time.perf_counter() - start
-        accelerator = loop.accelerator_of(training)
+        accelerator = processes.accelerator_of(training)
         run, objective = loop.start(spec, description, accelerator, Path("never-written"))
         batches = Batches(spec, images, accelerator.device)
         loop.steps(run, training.model_copy(update={"images": 640}), accelerator, objective, batches)

@@ -15,7 +15,7 @@ from featdiff.models import checkpoint
 from featdiff.seeds import SampleNoise
 from featdiff.settings.corruption import BlurCorruption
 from featdiff.settings.evaluation import Lite0
-from featdiff.training import loop
+from featdiff.training import loop, processes
 
 Tell = Callable[..., None]
 
@@ -82,7 +82,7 @@ def losses(scale: Scale, tell: Tell) -> None:
     found = {}
     for name in ("plain", "again") if scale.small else ("plain", "again", "compiled"):
         spec = spec_of(held["network"], images=320, compile=name == "compiled")
-        accelerator = loop.accelerator_of(spec.training)
+        accelerator = processes.accelerator_of(spec.training)
         run, objective = loop.start(spec, loop.describe(held["archive"]), accelerator, checkpoint.Path("never-written"))
         training = spec.training.model_copy(update={"save_every": 10**9})
         loop.steps(run, training, accelerator, objective, loop.Batches(spec, held["archive"], accelerator.device))

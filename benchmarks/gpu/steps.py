@@ -165,11 +165,11 @@ def resume(scale: Scale) -> None:
 def rate(scale: Scale, **training: Any) -> float:
     """Pairs a second of the training loop, after steps that are not counted."""
     from featdiff.devices import devices
-    from featdiff.training import loop
+    from featdiff.training import loop, processes
 
     held, count = ours(scale), 2 if scale.small else 60
     spec = spec_of(held["network"], images=32 * 2 * count, batch=32, precision="bf16", **training)
-    accelerator = loop.accelerator_of(spec.training)
+    accelerator = processes.accelerator_of(spec.training)
     run, objective = loop.start(spec, loop.describe(held["archive"]), accelerator, Path("never-written"))
     batches = loop.Batches(spec, held["archive"], accelerator.device)
     half = spec.training.model_copy(update={"images": 32 * count, "save_every": 10**9})

@@ -6,20 +6,16 @@ equal slices, so the mean over processes is that of the whole batch. All take th
 """
 
 import math
-import os
 import signal
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TypeVar
 
 import numpy as np
 import torch
-from accelerate import Accelerator, InitProcessGroupKwargs
-from accelerate.state import PartialState
-from accelerate.utils import broadcast_object_list
+from accelerate import Accelerator
 from torch import Tensor, nn
 from torch.nn.utils import convert_conv2d_weight_memory_format
 from tqdm import tqdm
@@ -37,11 +33,9 @@ from featdiff.training import resume
 from featdiff.training.accumulation import backward
 from featdiff.training.batches import Batches
 from featdiff.training.flat import Flat
+from featdiff.training.processes import accelerator_of, any_of, from_first
 
 CHECK_EVERY = 50  # steps between two looks at the loss: a look waits for the device
-AGREE_EVERY = 5  # steps between two agreements of several processes whether one was told to stop
-
-T = TypeVar("T")
 
 
 class Objective(nn.Module):
@@ -147,7 +141,7 @@ def train(spec: TrainSpec, data: Path, out: Path, *, state: Path) -> None:
         compiling.require_compiler(device)
     made = artifacts.manifest("checkpoint", spec, {"dataset": data})
     accelerator = accelerator_of(spec.training)
-    if _from_first(accelerator, lambda: checkpoint.made_by(out, made)):
+    if from_first(accelerator, lambda: checkpoint.made_by(out, made)):
         return
     images = archive.read(data, "dataset").select(split="train")
     description = describe(images)
@@ -156,7 +150,7 @@ def train(spec: TrainSpec, data: Path, out: Path, *, state: Path) -> None:
     run, objective = start(spec, description, accelerator, resume.folder(state, made))
     if accelerator.is_main_process:
         artifacts.remove_leftovers(run.keep / resume.FILE)
-    run.load(_from_first(accelerator, lambda: resume.read_state(run.keep, run.denoiser)))
+    run.load(from_first(accelerator, lambda: resume.read_state(run.keep, run.denoiser)))
     share = (accelerator.process_index, accelerator.num_processes)
     at_once = spec.training.micro_batch or spec.training.batch // accelerator.num_processes
     unit = spec.training.partners + 1 if spec.condition == "feature" else 1
@@ -217,7 +211,7 @@ def steps(
             update_average(run.average, run.flat.values, decay=min(training.ema, (1 + run.step) / (10 + run.step)))
             recent.append(loss)
             bar.update(training.batch)
-            stop = _any(accelerator, bool(received), run.step)
+            stop = any_of(accelerator, bool(received), run.step)
             save = stop or run.step % save_every == 0
             if save or run.step % CHECK_EVERY == 0 or run.step == total:
                 losses_since, recent = accelerator.reduce(torch.stack(recent).float(), "mean").cpu(), []
@@ -231,53 +225,6 @@ def steps(
                     run.save()
             if stop:
                 raise SystemExit(128 + signal.SIGTERM)
-
-
-def accelerator_of(training: Training) -> Accelerator:
-    """The processes of this run, each with a device of its own.
-
-    Raises :class:`UserError` when the processes that were started together do not find each other: each would train alone.
-    """
-    started = int(os.environ.get("WORLD_SIZE", "1"))
-    device = devices.pick_device()
-    cpu = not devices.is_gpu(device)
-    precision = devices.precision_of(training.precision, device)
-    devices.allow_tf32(precision != "fp32")
-    devices.be_exact(training.deterministic)
-    accelerator = Accelerator(
-        cpu=cpu,  # without it, accelerate takes processes on CPUs for strangers
-        mixed_precision="bf16" if precision == "bf16" else "no",
-        kwargs_handlers=[InitProcessGroupKwargs(backend="gloo")] if cpu and started > 1 else [],
-    )
-    if accelerator.num_processes != started:
-        raise UserError(
-            f"{started} processes were started (WORLD_SIZE), but {accelerator.num_processes} found together"
-        )
-    _give(device, accelerator)
-    return accelerator
-
-
-def _give(device: torch.device, accelerator: Accelerator) -> None:
-    """Make it accelerate's device as well, whose own lacks the index; it is copied from the first of the two to the other."""
-    PartialState().device = device
-    accelerator.state.device = device
-
-
-def _from_first(accelerator: Accelerator, compute: Callable[[], T]) -> T:
-    """What the first process computes, for all of them: machines may see a shared file at different ages."""
-    if accelerator.num_processes == 1:
-        return compute()
-    results = [compute() if accelerator.is_main_process else None]
-    return broadcast_object_list(results)[0]
-
-
-def _any(accelerator: Accelerator, here: bool, step: int) -> bool:
-    """Whether this holds on any process; several agree only now and then, the answer in between is no."""
-    if accelerator.num_processes == 1:
-        return here
-    if step % AGREE_EVERY:
-        return False
-    return bool(accelerator.reduce(torch.tensor(float(here), device=accelerator.device), "sum").item())
 
 
 @torch.no_grad()

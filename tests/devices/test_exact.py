@@ -11,12 +11,12 @@ from featdiff.devices import devices
 from featdiff.diffusion import guidance, levels, samplers
 from featdiff.features import centroids
 from featdiff.features.centroids import CentroidTable
+from featdiff.kinds.corruptions import BlurCorruption, MaskCorruption
 from featdiff.models import checkpoint
 from featdiff.models.checkpoint import DataDescription
 from featdiff.settings.centroids import Centroids
-from featdiff.settings.corruption import BlurCorruption, MaskCorruption
 from featdiff.settings.network import Network
-from featdiff.training import loop
+from featdiff.training import loop, processes
 
 DATA = DataDescription(classes=("flat", "stripes"), channels=1, size=8, mean=0.5, std=0.2)
 WITHOUT_EXACT_FORM = {  # on a GPU, by torch.use_deterministic_algorithms' documentation (torch 2.13); backward ones as dispatched
@@ -133,13 +133,13 @@ def test_a_gpu_is_told_to_be_exact_before_it_starts_unless_the_training_says_oth
     assert os.environ["CUBLAS_WORKSPACE_CONFIG"] == ":4096:8"
     assert switches() == (False, True, True)
     assert torch.is_deterministic_algorithms_warn_only_enabled()
-    loop.accelerator_of(tiny_spec.training.model_copy(update={"deterministic": False}))
+    processes.accelerator_of(tiny_spec.training.model_copy(update={"deterministic": False}))
     assert switches() == (True, False, False)
-    loop.accelerator_of(tiny_spec.training)
+    processes.accelerator_of(tiny_spec.training)
     assert switches() == (False, True, True)
 
 
 def test_a_cpu_is_told_nothing(tiny_spec, as_before, fresh_accelerator):
     torch.use_deterministic_algorithms(False)
-    loop.accelerator_of(tiny_spec.training)
+    processes.accelerator_of(tiny_spec.training)
     assert not torch.are_deterministic_algorithms_enabled()

@@ -21,13 +21,13 @@ from featdiff.diffusion import guidance, levels, ornstein_uhlenbeck, samplers, s
 from featdiff.evaluation import extractors
 from featdiff.features import centroids
 from featdiff.features.centroids import CentroidTable
+from featdiff.kinds.corruptions import BlurCorruption, MaskCorruption
 from featdiff.models import checkpoint
 from featdiff.models.checkpoint import DataDescription
 from featdiff.settings.centroids import Centroids
-from featdiff.settings.corruption import BlurCorruption, MaskCorruption
 from featdiff.settings.evaluation import Lite0
 from featdiff.settings.network import Network
-from featdiff.training import loop
+from featdiff.training import loop, processes
 from featdiff.training.batches import Batches
 from tests.conftest import CLASSES, stripes_and_flats
 
@@ -58,7 +58,7 @@ def test_a_training_on_a_gpu_stands_at_a_device_with_an_index_and_nothing_has_on
     pretend, tiny_spec, fresh_accelerator
 ):
     current = pretend(["only"])
-    accelerator = loop.accelerator_of(tiny_spec.training.model_copy(update={"precision": "bf16"}))
+    accelerator = processes.accelerator_of(tiny_spec.training.model_copy(update={"precision": "bf16"}))
     assert accelerator.device == devices.pick_device() == torch.device("cuda", 0)
     assert accelerator.mixed_precision == "bf16"
     devices.stand_at(accelerator.device)
@@ -142,8 +142,8 @@ def test_a_training_step_mixes_no_devices_and_waits_for_none(
 ):
     short = tiny_spec.training.model_copy(update=training)
     spec = tiny_spec.model_copy(update={"condition": condition, "training": short, **changes})
-    accelerator = loop.accelerator_of(spec.training)
-    loop._give(ELSEWHERE, accelerator)
+    accelerator = processes.accelerator_of(spec.training)
+    processes.give(ELSEWHERE, accelerator)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(loop, "_optimizer", lambda values, training: torch.optim.SGD([values], lr=0.1))
         run, objective = loop.start(spec, DATA, accelerator, tmp_path)

@@ -8,7 +8,7 @@ from pydantic import ValidationError
 from featdiff.models import checkpoint
 from featdiff.models.checkpoint import DataDescription
 from featdiff.settings.training import Training
-from featdiff.training import loop, resume
+from featdiff.training import loop, processes, resume
 from featdiff.training.accumulation import backward
 
 DATA = DataDescription(classes=("flat", "stripes"), channels=1, size=8, mean=0.5, std=0.2)
@@ -17,7 +17,7 @@ DATA = DataDescription(classes=("flat", "stripes"), channels=1, size=8, mean=0.5
 @pytest.fixture
 def accelerator(tiny_spec):
     AcceleratorState._reset_state(reset_partial_state=True)
-    yield loop.accelerator_of(tiny_spec.training)
+    yield processes.accelerator_of(tiny_spec.training)
     AcceleratorState._reset_state(reset_partial_state=True)
 
 

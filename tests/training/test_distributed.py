@@ -20,7 +20,7 @@ from featdiff.errors import UserError
 from featdiff.models import checkpoint
 from featdiff.models.checkpoint import DataDescription
 from featdiff.settings.training import TrainSpec
-from featdiff.training import loop, resume
+from featdiff.training import loop, processes, resume
 
 ROOT = Path(__file__).resolve().parents[2]
 PATIENCE = 240.0  # seconds, on a machine that is busy
@@ -249,9 +249,9 @@ def test_the_slices_of_all_processes_are_the_batch_of_one(tiny_spec, tiny_datase
 
 def test_processes_that_did_not_find_each_other_do_not_train_alone(tiny_spec, monkeypatch):
     found = SimpleNamespace(num_processes=1, state=SimpleNamespace())
-    monkeypatch.setattr(loop, "Accelerator", lambda **options: found)
+    monkeypatch.setattr(processes, "Accelerator", lambda **options: found)
     monkeypatch.setenv("WORLD_SIZE", "2")
     with pytest.raises(UserError, match="2 processes were started"):
-        loop.accelerator_of(tiny_spec.training)
+        processes.accelerator_of(tiny_spec.training)
     monkeypatch.setenv("WORLD_SIZE", "1")
-    assert loop.accelerator_of(tiny_spec.training) is found
+    assert processes.accelerator_of(tiny_spec.training) is found

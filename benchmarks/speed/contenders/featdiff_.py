@@ -31,7 +31,7 @@ from featdiff.settings.data import Dataset
 from featdiff.settings.network import Network
 from featdiff.settings.sampling import Sampling
 from featdiff.settings.training import Training, TrainSpec
-from featdiff.training import loop
+from featdiff.training import loop, processes
 
 NETWORK = Network(widths=(32, 64, 96))
 
@@ -40,7 +40,7 @@ def training(settings: dict[str, Any]) -> Work:
     """Steps of the training loop: batch, loss, gradient, clipping, update, weight average, the bar, the looks at the loss."""
     keep_freed_memory()
     spec = _spec(settings)
-    accelerator = loop.accelerator_of(spec.training)
+    accelerator = processes.accelerator_of(spec.training)
     state, objective = loop.start(spec, _description(settings), accelerator, Path("never-written"))
     batches = loop.Batches(spec, _archive(settings), devices.pick_device())
 
