@@ -146,7 +146,7 @@ def animals(path: Path) -> Listing:
     files = []
     for label, name in enumerate(ANIMALS):
         for i in np.flatnonzero(labels == label):
-            files.append(SourceFile(f"{name}/{i:05d}.png", name, f"{path}:image {i}", _png(images[i])))
+            files.append(SourceFile(f"{name}/{i:05d}.png", name, f"{path}:", _png(images[i])))
     return Listing(list(ANIMALS), files, inputs={path.name: artifacts.sha256_file(path)})
 
 

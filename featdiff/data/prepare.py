@@ -24,7 +24,7 @@ from featdiff import artifacts, seeds
 from featdiff.data import archive, assets
 from featdiff.data.decode import decode
 from featdiff.data.layouts import Positions
-from featdiff.data.sources import BadImage, Listing, SourceFile, open_source
+from featdiff.data.sources import BadImage, Listing, SourceFile, already_read, open_source
 from featdiff.data.spool import Spool
 from featdiff.errors import UserError
 from featdiff.settings.data import AssetSource, ClassPart, Dataset, FolderSource, PackagedSource, ZipSource
@@ -50,7 +50,7 @@ class Photo:
     file: SourceFile
     pixels: np.ndarray  # (H, W, C) uint8
     colour: bool
-    sha256: bytes  # of the file
+    sha256: bytes  # of the file, where it is an input by itself
     content: bytes  # SHA-256 of the pixels: equal for equal pictures, whatever their files
     row: int = 0
     column: int = 0
@@ -182,7 +182,7 @@ def _load(listing: Listing, dataset: Dataset, spool: Spool) -> tuple[list[Photo]
 
     def load(file: SourceFile) -> Photo | BadImage:
         try:
-            return _photo(file, dataset)
+            return _photo(file, dataset, hashed=not listing.inputs)
         except BadImage as error:
             return error
 
@@ -194,14 +194,14 @@ def _load(listing: Listing, dataset: Dataset, spool: Spool) -> tuple[list[Photo]
                 if isinstance(photo, BadImage):
                     bad.append(Skip(file.name, file.where, str(photo)))
                 else:
-                    photos.append(replace(photo, pixels=spool.put(photo.pixels)))
+                    photos.append(replace(photo, file=replace(file, read=already_read), pixels=spool.put(photo.pixels)))
     return photos, bad
 
 
-def _photo(file: SourceFile, dataset: Dataset) -> Photo:
+def _photo(file: SourceFile, dataset: Dataset, *, hashed: bool) -> Photo:
     data = file.read()
     picture = decode(data, dataset.mode)
-    sha256 = hashlib.sha256(data).digest()
+    sha256 = hashlib.sha256(data).digest() if hashed else b""
     laid = dataset.layout.lay(picture.image, dataset.test_fraction)
     height, width = laid.pixels.shape[:2]
     if dataset.layout.whole and {height, width} != {dataset.layout.size}:

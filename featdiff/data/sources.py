@@ -41,12 +41,20 @@ class BadImage(Exception):
 
 @dataclass(frozen=True, slots=True)
 class SourceFile:
-    """One file that should be an image: its path inside the source, its class, where it lies (for messages)."""
+    """One file that should be an image: its path inside the source, its class, what stands before the path in messages.
+
+    There may be a million of them: what they share is shared, and what can be told from the rest is not kept.
+    """
 
     name: str
     class_name: str
-    where: str
+    source: str
     read: Callable[[], bytes]
+
+    @property
+    def where(self) -> str:
+        """Where it lies, for messages."""
+        return self.source + self.name
 
 
 @dataclass(frozen=True)
@@ -85,7 +93,7 @@ def _packaged(name: str) -> Listing:
         raise UserError(
             f"the data set '{name}' ships inside scikit-image: install it, pip install scikit-image"
         ) from None
-    files = [SourceFile(f"{p}.png", p, f"{package}/{p}.png", (root / f"{p}.png").read_bytes) for p in photographs]
+    files = [SourceFile(f"{p}.png", p, f"{package}/", (root / f"{p}.png").read_bytes) for p in photographs]
     return Listing(list(photographs), files)
 
 
@@ -157,7 +165,7 @@ def _zip(path: Path, archive: zipfile.ZipFile) -> Listing:
             raise UserError(f"{path}: holds '{info.filename}' twice; pack it anew")
         else:
             tree.folders.update(_parents(parts))
-            tree.files[parts] = _member_reader(archive, info)
+            tree.files[parts] = _Member(archive, info)
     return tree.listing(inputs={path.name: sha256_file(path)})
 
 
@@ -190,10 +198,16 @@ def _member_parts(path: Path, info: zipfile.ZipInfo) -> Parts:
     return parts
 
 
-def _member_reader(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> Callable[[], bytes]:
-    def read() -> bytes:
+@dataclass(frozen=True, slots=True)
+class _Member:
+    """Reads a member of a zip."""
+
+    archive: zipfile.ZipFile
+    info: zipfile.ZipInfo
+
+    def __call__(self) -> bytes:
         try:
-            return archive.read(info)
+            return self.archive.read(self.info)
         except (
             zipfile.BadZipFile,
             zlib.error,
@@ -205,7 +219,10 @@ def _member_reader(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> Callable[
         ) as error:
             raise BadImage(f"damaged in the zip ({error})") from None
 
-    return read
+
+def already_read() -> bytes:
+    """The reader of a file whose image is known: what the real one held is free."""
+    raise ValueError("this file was read already")
 
 
 # --- the layout CLASS/IMAGE -------------------------------------------------------------------------------------------
@@ -237,7 +254,7 @@ class _Tree:
         strays: list[SourceFile] = []
         for parts in sorted(self.files):
             class_name = names.get(parts[:-1])
-            file = SourceFile("/".join(parts), class_name or "", self._at(parts), self.files[parts])
+            file = SourceFile("/".join(parts), class_name or "", self.where + self.separator, self.files[parts])
             (strays if class_name is None else files).append(file)
         files.sort(key=lambda f: (f.class_name, f.name))
         return Listing(sorted(names.values()), files, strays, self.ignored, inputs or {})
