@@ -199,7 +199,8 @@ def _samples(settings: Sampling, name: str, path: Path) -> ImageArchive:
 
 def _table(path: Path, kind: str) -> pd.DataFrame:
     try:
-        rows = pd.read_csv(path, dtype={"class": str}, keep_default_na=False, na_values={"spread": [""], "value": [""]})
+        blank = {column: [""] for column in ("spread", "value", "centroids")}
+        rows = pd.read_csv(path, dtype={"class": str}, keep_default_na=False, na_values=blank)
     except OSError as error:
         raise artifacts.unreadable(path, error) from None
     except ValueError as error:

@@ -90,8 +90,8 @@ def extended(project: Project) -> Project:
 
 
 def test_one_of_each_kind_from_outside_runs_to_the_report_and_is_named_there(extended, monkeypatch):
-    planned = extended.snakemake("--dry-run", "--printshellcmds", "--quiet", "none").stdout
-    commands = re.findall(r"^ +(featdiff .*) > \S+ 2>&1$", planned, re.MULTILINE)
+    planned = extended.snakemake("--dry-run", "--printshellcmds").stdout
+    commands = re.findall(r"^Shell command: (featdiff .*) > \S+ 2>&1$", planned, re.MULTILINE)
     assert {shlex.split(command)[1] for command in commands} >= {
         "prepare",
         "train",
