@@ -1,15 +1,16 @@
-"""Do Snakemake and DVC agree on what is stale? Change one thing, ask both, put it back; for everything there is to change.
+"""Do Snakemake and DVC agree on what is stale? Change one thing, ask both, put it back; for everything there is to
+change.
 
     python benchmarks/agreement.py [--out docs/tables/agreement.json] [--project FOLDER] [--only KIND] [--show]
 
-Each setting (every leaf of the settings with their defaults, set to another value that is valid), each source file of the
-package, each rule file and other file of the workflow, and each raw image is changed in turn, and each artifact deleted, in
-a copy of the project with tiny settings, its photographs in a folder, after a whole run that was recorded. ``--project``
-names such a project that is there already: one that has run, with ``featdiff ledger record`` done. Where a change alters the
-graph itself, dvc.yaml is written again, as ``featdiff ledger run`` does.
+Each setting (every leaf of the settings with their defaults, set to another value that is valid), each source file of
+the package, each rule file and other file of the workflow, and each raw image is changed in turn, and each artifact
+deleted, in a copy of the project with tiny settings, its photographs in a folder, after a whole run that was recorded.
+``--project`` names such a project that is there already: one that has run, with ``featdiff ledger record`` done. Where
+a change alters the graph itself, dvc.yaml is written again, as ``featdiff ledger run`` does.
 
-What is compared: the stages Snakemake would run, and the stages DVC calls changed with all that follow them. Every question
-is asked in a process of its own (a fork, so that nothing is imported twice).
+What is compared: the stages Snakemake would run, and the stages DVC calls changed with all that follow them. Every
+question is asked in a process of its own (a fork, so that nothing is imported twice).
 """
 
 import argparse
@@ -49,7 +50,8 @@ GENERATED = ("params.yaml", "dvc.yaml", "workflow/rulegraph.json")
 
 @dataclass(frozen=True)
 class Change:
-    """One thing to change: its kind, its name, and what to do in the project's folder; returns False where it cannot be."""
+    """One thing to change: its kind, its name, and what to do in the project's folder; returns False where it cannot
+    be."""
 
     kind: str
     name: str
@@ -59,7 +61,8 @@ class Change:
 
 @dataclass(frozen=True)
 class Answer:
-    """The stages each engine calls stale after a change; ``None`` where there is no other value that is valid by itself."""
+    """The stages each engine calls stale after a change; ``None`` where there is no other value that is valid by
+    itself."""
 
     kind: str
     name: str

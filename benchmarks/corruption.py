@@ -1,9 +1,10 @@
 """What a corruption adds to a training step: the same network and loss under each corruption, as ratios within one run.
 
-    python benchmarks/corruption.py [--size 24] [--channels 1] [--batch 16] [--widths 32 64 96] [--rounds 60] [--threads 1]
+    python benchmarks/corruption.py [--size 24] [--channels 1] [--batch 16] [--widths 32 64 96] [--rounds 60] [--threads
+    1]
 
-A step is corrupt, forward, loss, backward and update, in bf16 where training is. Steps of the kinds take turns, so that what
-else the machine does meets all alike; what counts is the ratio of the medians to that of noise alone.
+A step is corrupt, forward, loss, backward and update, in bf16 where training is. Steps of the kinds take turns, so that
+what else the machine does meets all alike; what counts is the ratio of the medians to that of noise alone.
 """
 
 import argparse

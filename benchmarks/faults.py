@@ -3,8 +3,8 @@
     python benchmarks/faults.py [--exhaustive] [--junit FILE]
     python benchmarks/faults.py --slurm [--junit FILE]
 
-The rows are the tests marked ``fault`` (tests/faults). A row holds when all its tests pass; one that was skipped says so.
-``--exhaustive`` adds the thirty-three kills; ``--slurm`` runs the scenarios on a real Slurm instead, and writes
+The rows are the tests marked ``fault`` (tests/faults). A row holds when all its tests pass; one that was skipped says
+so. ``--exhaustive`` adds the thirty-three kills; ``--slurm`` runs the scenarios on a real Slurm instead, and writes
 docs/tables/slurm.json; ``--junit`` reads the report of a run of pytest (``--junit-xml``) instead of running it.
 """
 

@@ -3,7 +3,8 @@
     python benchmarks/growth.py [--out docs] [--repeats 3]
 
 Processor time, the least of the repeats; one thread. An exponent of 1 is linear, 0 is no growth. Sizes of one curve are
-measured in turn, repeat by repeat. Beside the fit stands the exponent of the last step alone, where what is constant weighs least. Images are synthetic, networks untrained: neither changes what a step costs.
+measured in turn, repeat by repeat. Beside the fit stands the exponent of the last step alone, where what is constant
+weighs least. Images are synthetic, networks untrained: neither changes what a step costs.
 """
 
 import argparse
@@ -44,7 +45,8 @@ DIMENSION = 352  # of phi: the default network's
 
 @dataclass(frozen=True)
 class Curve:
-    """What is measured, against what, at which sizes; ``prepare(size)`` returns the work, or a number to take as it is."""
+    """What is measured, against what, at which sizes; ``prepare(size)`` returns the work, or a number to take as it
+    is."""
 
     name: str
     against: str

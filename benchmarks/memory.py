@@ -1,11 +1,12 @@
-"""Does an evaluation of 50,000 images stay within 4 GB? The largest memory of each of its parts, each in a process of its own.
+"""Does an evaluation of 50,000 images stay within 4 GB? The largest memory of each of its parts, each in a process of
+its own.
 
     python benchmarks/memory.py [--images 50000] [--dimension 2048] [--out docs/tables/memory.json]
 
-Features are synthetic. Both sides have ``--images`` of them, held as the evaluation holds them, so what stands here is all
-that the part needs, the interpreter and its libraries included. The balls of precision and recall are walked through with
-128 features (their time is proportional to the features, their blocks' size is not): what the missing ones would add is
-added by arithmetic.
+Features are synthetic. Both sides have ``--images`` of them, held as the evaluation holds them, so what stands here is
+all that the part needs, the interpreter and its libraries included. The balls of precision and recall are walked
+through with 128 features (their time is proportional to the features, their blocks' size is not): what the missing ones
+would add is added by arithmetic.
 """
 
 import argparse

@@ -1,10 +1,12 @@
-"""Speed of guided paths on a plane mixture of three components: the package against a plain NumPy loop over whole arrays.
+"""Speed of guided paths on a plane mixture of three components: the package against a plain NumPy loop over whole
+arrays.
 
-    python benchmarks/mixture.py [--particles 1000000] [--steps 1000] [--measured 20] [--threads 2] [--rounds 5] [--whole]
+    python benchmarks/mixture.py [--particles 1000000] [--steps 1000] [--measured 20] [--threads 2] [--rounds 5]
+    [--whole]
 
-Both run the same guided DDPM steps (Ornstein-Uhlenbeck, Euler) on as many particles, ``--measured`` of them (with ``--whole``
-the package also runs all). They take turns, ``--rounds`` times, so that a busy machine is as busy for both; what counts is the
-ratio within a round, of which the median and the extremes are printed.
+Both run the same guided DDPM steps (Ornstein-Uhlenbeck, Euler) on as many particles, ``--measured`` of them (with
+``--whole`` the package also runs all). They take turns, ``--rounds`` times, so that a busy machine is as busy for both;
+what counts is the ratio within a round, of which the median and the extremes are printed.
 """
 
 import argparse
@@ -91,7 +93,8 @@ def main() -> None:
     if options.whole:
         seconds = timed(lambda: package(options.particles, levels, options.threads))
         print(
-            f"whole run: {options.particles} particles, {options.steps} steps in {seconds:.1f} s, {largest_memory():.2f} GiB"
+            f"whole run: {options.particles} particles, {options.steps} steps in {seconds:.1f} s, "
+            f"{largest_memory():.2f} GiB"
         )
 
 

@@ -3,8 +3,9 @@
     python benchmarks/noise.py [--shape 3 64 64] [--batch 512] [--rounds 20] [--device cpu] [--threads 1]
 
 The ways take turns, so that what else the machine does meets all alike; what counts is the ratio of the medians to one
-``torch.randn`` of the whole batch on the device. A generator an image is how an image's noise was made independent of its batch
-before; on a GPU its time includes the way there. Where torch has its own stateless generator for the device, it stands beside.
+``torch.randn`` of the whole batch on the device. A generator an image is how an image's noise was made independent of
+its batch before; on a GPU its time includes the way there. Where torch has its own stateless generator for the device,
+it stands beside.
 """
 
 import argparse

@@ -1,17 +1,19 @@
 """What the workflow costs beside the work: runs with nothing to do, and the share of a whole run.
 
     python benchmarks/orchestration.py no-op [--jobs 10 100 1000] [--repeats 5] [--out docs/tables]
-    python benchmarks/orchestration.py share [--results results] [--log .snakemake/log/NEWEST.log] [--wall SECONDS] [--out docs/tables]
+    python benchmarks/orchestration.py share [--results results] [--log .snakemake/log/NEWEST.log] [--wall SECONDS]
+    [--out docs/tables]
 
 **no-op** writes a project with so many jobs (samplings as rows of an overlay), puts an empty file at each output, lets
-Snakemake take them as made (``--touch``), and times runs that find nothing to do. Beside it a bare workflow of as many jobs
-in the same shape: five rules, one input and one output a job, no code, settings, logs or resources. The two take turns; what counts
-is the ratio of the medians, of processor time (user and system), which does not hang on who else uses the machine.
+Snakemake take them as made (``--touch``), and times runs that find nothing to do. Beside it a bare workflow of as many
+jobs in the same shape: five rules, one input and one output a job, no code, settings, logs or resources. The two take
+turns; what counts is the ratio of the medians, of processor time (user and system), which does not hang on who else
+uses the machine.
 
-**share** reads a finished run. Each job's benchmark file says how long it took, and its time of change when it ended; the
-union of these intervals is the time in which at least one job ran. Wall time is what ``--wall`` says (``time make run``), else what
-Snakemake writes at the end of its log, without its own start. The share of orchestration is ``1 - union / wall``: start,
-building the graph, scheduling, and the end.
+**share** reads a finished run. Each job's benchmark file says how long it took, and its time of change when it ended;
+the union of these intervals is the time in which at least one job ran. Wall time is what ``--wall`` says (``time make
+run``), else what Snakemake writes at the end of its log, without its own start. The share of orchestration is ``1 -
+union / wall``: start, building the graph, scheduling, and the end.
 """
 
 import argparse

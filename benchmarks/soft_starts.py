@@ -1,11 +1,13 @@
-"""Where do the errors of soft diffusion's samples arise? The same sampler started from training images corrupted to a level.
+"""Where do the errors of soft diffusion's samples arise? The same sampler started from training images corrupted to a
+level.
 
-    python benchmarks/soft_starts.py --data results/data/animals/dataset.zip --levels results/levels/animals/animals-blur.npz \
+    python benchmarks/soft_starts.py --data results/data/animals/dataset.zip --levels
+    results/levels/animals/animals-blur.npz \
         --model results/models/animals-blur/checkpoint.safetensors --starts 1 0.85 0.25 [--steps 100] [--images 192]
 
-Starts are the fitted Gaussian, training images truly corrupted to each level of ``--starts``, and the training images themselves. What
-is left of a chosen grid of levels below the start is walked, so a row shows the errors made below its level. Distances are to
-other training images, all classes alike.
+Starts are the fitted Gaussian, training images truly corrupted to each level of ``--starts``, and the training images
+themselves. What is left of a chosen grid of levels below the start is walked, so a row shows the errors made below its
+level. Distances are to other training images, all classes alike.
 """
 
 import argparse

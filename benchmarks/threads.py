@@ -2,8 +2,8 @@
 
     python benchmarks/threads.py [--rounds 9] [--cores 2]
 
-Images/s of all jobs together, by the clock, because what matters is when the work is done; in turns, round by round. One thread
-alone, the other cores idle, stands beside them: what a job loses to its neighbour.
+Images/s of all jobs together, by the clock, because what matters is when the work is done; in turns, round by round.
+One thread alone, the other cores idle, stands beside them: what a job loses to its neighbour.
 """
 
 import argparse

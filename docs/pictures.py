@@ -1,6 +1,7 @@
 """The pictures and tables of the README and of docs, from the results of a run: python docs/pictures.py [NAME ...]
 
-Without a name all whose results are there. The repeats are those of the last command that made results/tables/repeats.csv: name the picture after it.
+Without a name all whose results are there. The repeats are those of the last command that made
+results/tables/repeats.csv: name the picture after it.
 
 samples.png         real test patches beside guided samples, by class       after: make run
 training-time.png   accuracy, distance and recall by images seen            after: the command in docs/results.md
@@ -69,7 +70,8 @@ def samples(settings: Params) -> None:
 
 
 def training_time(settings: Params) -> None:
-    """Accuracy, distance and recall of each class against the images seen in training, bars over trainings; dashes are real."""
+    """Accuracy, distance and recall of each class against the images seen in training, bars over trainings; dashes are
+    real."""
     guided = settings.samplings[settings.report.guided].model
     overlay = _overlay("partners")
     trained = {"guided": settings.trainings[settings.models[guided].training].images}
@@ -153,7 +155,8 @@ def guidance(settings: Params) -> None:
 
 
 def between(settings: Params) -> None:
-    """For each line a strip, and beside it distance and probability along it: means over trainings, bars their deviations."""
+    """For each line a strip, and beside it distance and probability along it: means over trainings, bars their
+    deviations."""
     measured = sorted(path.parent for path in RESULTS.glob("between/*/measures.json"))
     lines: dict[str, list[pd.DataFrame]] = {}
     for folder in measured:
@@ -200,7 +203,8 @@ def between(settings: Params) -> None:
 
 
 def evaluations(settings: Params) -> None:
-    """Distance, recall and accuracy against network evaluations, a line a sampler, of one training; dotted are real test images."""
+    """Distance, recall and accuracy against network evaluations, a line a sampler, of one training; dotted are real
+    test images."""
     rows = settings.samplings | {name: _sampling(row) for name, row in _overlay("evaluations")["samplings"].items()}
     rows = {name: row for name, row in rows.items() if _evaluation(name).exists()}
     real = "real-" + settings.models[settings.samplings[settings.report.guided].model].dataset
@@ -233,7 +237,8 @@ def evaluations(settings: Params) -> None:
 
 
 def ufoai(settings: Params) -> None:
-    """Real test patches and guided samples of each known class, one row a class; means over classes (and trainings) as a table."""
+    """Real test patches and guided samples of each known class, one row a class; means over classes (and trainings) as
+    a table."""
     real = archive.read(RESULTS / "data/ufoai/dataset.zip", "dataset").select(split="test")
     drawn = archive.read(RESULTS / "samples/ufoai/samples.zip", "samples")
     figure, axes = plt.subplots(1, 2, figsize=(9, 5.4), layout="constrained")
@@ -264,7 +269,8 @@ def ufoai(settings: Params) -> None:
 
 
 def _along(trained: list[pd.DataFrame]) -> pd.DataFrame:
-    """Means over trainings of the measures along one line; deviations over them, or over draws where there is one training."""
+    """Means over trainings of the measures along one line; deviations over them, or over draws where there is one
+    training."""
     if len(trained) == 1:
         return trained[0].assign(probability_spread=np.nan, trainings=1)
     groups = pd.concat(trained).groupby(["images", "share", "class"], sort=False, dropna=False)
@@ -286,13 +292,15 @@ def _trainings(over: pd.DataFrame) -> dict[str, int]:
 
 
 def _measured(over: pd.DataFrame, name: str) -> pd.DataFrame:
-    """Measures of one row of samplings by class: means over its trainings and their deviations, or those of its only one."""
+    """Measures of one row of samplings by class: means over its trainings and their deviations, or those of its only
+    one."""
     own = over[(over["part"] == "quality") & (over["name"] == name)]
     return own.rename(columns={"mean": "value"}) if len(own) else _rows(name)
 
 
 def _keep(over: pd.DataFrame, name: str) -> None:
-    """The table of repeats beside the pages, named after its preset; that of another preset's rows leaves it as it is."""
+    """The table of repeats beside the pages, named after its preset; that of another preset's rows leaves it as it
+    is."""
     if set(over[over["part"] == "quality"]["name"]) == set(_overlay(name)["repeats"]["rows"]):
         over.to_csv(HERE / f"tables/{name}.csv", index=False, lineterminator="\n", float_format="%.5g")
 

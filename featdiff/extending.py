@@ -1,7 +1,9 @@
-"""Kinds of things from outside the package: the classes that the files of a project's folder ``extensions/`` add to the tables.
+"""Kinds of things from outside the package: the classes that the files of a project's folder ``extensions/`` add to the
+tables.
 
-Such a file extends one of the classes named here and adds the result, as docs/extending.md shows for each kind. The files are loaded
-before any settings are read, by every command and by the Snakefile, so that ``kind: NAME`` is valid in ``params.yaml``.
+Such a file extends one of the classes named here and adds the result, as docs/extending.md shows for each kind. The
+files are loaded before any settings are read, by every command and by the Snakefile, so that ``kind: NAME`` is valid in
+``params.yaml``.
 """
 
 import importlib.util
@@ -46,7 +48,8 @@ _loaded: dict[Path, str] = {}  # files and the names of their modules
 
 
 def add(thing: C) -> C:
-    """Add a class to the table of its kind; a decorator. Raises :class:`UserError` when it is not complete or its name is taken."""
+    """Add a class to the table of its kind; a decorator. Raises :class:`UserError` when it is not complete or its name
+    is taken."""
     frame = sys._getframe(1)
     place = f"{frame.f_code.co_filename}:{frame.f_lineno}"
     table = next((table for table in TABLES if issubclass(thing, table.base)), None)

@@ -1,13 +1,13 @@
 """Philox4x32-10, a counter-based generator of random numbers (Salmon et al. 2011), as tensor operations.
 
-A stream is named by a 64-bit key. Its numbers have no state: the output at a place of the stream is a function of key and place
-alone, so they are the same integers on every device, in any batch, order or block. A block of four 32-bit outputs is the
-bijection of a counter of four words, the number of the block in the first two; key and offset, the way from outputs to
-uniform and normal numbers and the order of the pairs are those of cuRAND and of ``torch.func._random``, which may take over
-once it is public (it has no CPU code in torch 2.13).
+A stream is named by a 64-bit key. Its numbers have no state: the output at a place of the stream is a function of key
+and place alone, so they are the same integers on every device, in any batch, order or block. A block of four 32-bit
+outputs is the bijection of a counter of four words, the number of the block in the first two; key and offset, the way
+from outputs to uniform and normal numbers and the order of the pairs are those of cuRAND and of ``torch.func._random``,
+which may take over once it is public (it has no CPU code in torch 2.13).
 
-Uniform numbers are the same bits everywhere. Normal ones go through log, sin and cos, which each device has its own of: two
-devices agree to 1e-5, one device with itself to the bit.
+Uniform numbers are the same bits everywhere. Normal ones go through log, sin and cos, which each device has its own of:
+two devices agree to 1e-5, one device with itself to the bit.
 """
 
 import math
@@ -27,7 +27,8 @@ _HALF = 2.0**-33  # half of a step: numbers lie in the middles of 2^32 steps, in
 
 
 def words(keys: Tensor, count: int, *, offset: int = 0) -> Tensor:
-    """32-bit outputs ``offset`` to ``offset + count`` of each stream: (N, count) int64 from 0 to 2^32 - 1, on the keys' device.
+    """32-bit outputs ``offset`` to ``offset + count`` of each stream: (N, count) int64 from 0 to 2^32 - 1, on the keys'
+    device.
 
     ``keys`` are (N,) int64; ``offset`` is a multiple of 4 below 2^33.
     """
@@ -59,8 +60,8 @@ def _drawn(
 def bijection(counter: tuple[Tensor | None, ...], keys: Tensor) -> tuple[Tensor, ...]:
     """The ten rounds: four words of each counter, None for zero, under 64-bit keys that broadcast against them.
 
-    Words are int64 of values below 2^32. A product of two wraps around at 2^64 and its upper half comes down with the sign,
-    so that words are cut to 32 bits where they are multiplied next.
+    Words are int64 of values below 2^32. A product of two wraps around at 2^64 and its upper half comes down with the
+    sign, so that words are cut to 32 bits where they are multiplied next.
     """
     known = next(word for word in counter if word is not None)
     c0, c1, c2, c3 = (torch.zeros_like(known) if word is None else word.clone() for word in counter)
@@ -92,7 +93,8 @@ def uniform(drawn: Tensor) -> Tensor:
 
 
 def below(drawn: Tensor, limit: Tensor | int) -> Tensor:
-    """Outputs -> integers from 0 to ``limit - 1``, ``limit`` at most 2^31: each by 2^-32 more or less likely than another."""
+    """Outputs -> integers from 0 to ``limit - 1``, ``limit`` at most 2^31: each by 2^-32 more or less likely than
+    another."""
     return drawn * limit >> 32
 
 

@@ -1,7 +1,7 @@
 """The files that make a folder a project: ``Snakefile``, ``params.yaml`` and ``workflow/``.
 
-In a clone they lie at the root, beside the package. A wheel brings a copy along, so that a project can be started in any
-folder, without the clone.
+In a clone they lie at the root, beside the package. A wheel brings a copy along, so that a project can be started in
+any folder, without the clone.
 """
 
 import shutil

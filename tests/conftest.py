@@ -21,7 +21,8 @@ CLASSES = ("flat", "stripes")
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Leave out the exhaustive tests, whatever else is chosen by ``-m``, unless they are asked for; long folders first."""
+    """Leave out the exhaustive tests, whatever else is chosen by ``-m``, unless they are asked for; long folders
+    first."""
     if "exhaustive" not in config.option.markexpr:
         left_out = [item for item in items if item.get_closest_marker("exhaustive")]
         items[:] = [item for item in items if not item.get_closest_marker("exhaustive")]
@@ -31,7 +32,8 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
-    """With several workers (``--numprocesses``) a folder is one worker's, because its tests share what is slow to make."""
+    """With several workers (``--numprocesses``) a folder is one worker's, because its tests share what is slow to
+    make."""
     from xdist.scheduler import LoadScopeScheduling
 
     class Folders(LoadScopeScheduling):

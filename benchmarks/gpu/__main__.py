@@ -1,11 +1,13 @@
-"""What a GPU does with this package: is it right, is it exact, how fast is it; in eight minutes, the most important first.
+"""What a GPU does with this package: is it right, is it exact, how fast is it; in eight minutes, the most important
+first.
 
-    make gpu-check        or: python benchmarks/gpu [--minutes 8] [--only agreement speed] [--data DATASET.zip] [--out docs]
+    make gpu-check        or: python benchmarks/gpu [--minutes 8] [--only agreement speed] [--data DATASET.zip] [--out
+    docs]
 
-The second form needs no snakemake, no dvc and no package index (docs/gpu.md lists what it imports). Each step is a process with a time
-limit of its own. What a step has found is written at once to docs/tables/gpu.json and docs/gpu.md, so a run that is cut off keeps
-what was done; a step that was cut off or could not run says so with its reason. ``--device cpu --small`` tries the steps at toy
-size on a machine without a GPU, into a folder that ``--out`` names.
+The second form needs no snakemake, no dvc and no package index (docs/gpu.md lists what it imports). Each step is a
+process with a time limit of its own. What a step has found is written at once to docs/tables/gpu.json and docs/gpu.md,
+so a run that is cut off keeps what was done; a step that was cut off or could not run says so with its reason.
+``--device cpu --small`` tries the steps at toy size on a machine without a GPU, into a folder that ``--out`` names.
 """
 
 import argparse

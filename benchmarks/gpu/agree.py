@@ -41,7 +41,8 @@ def noise(scale: Scale, tell: Tell) -> None:
 
 
 def step_of(scale: Scale, where: torch.device, dtype: torch.dtype, compiled: bool) -> dict[str, Tensor]:
-    """Gradients of one training step by name, from weights that are moved off their start, where many gradients are zero."""
+    """Gradients of one training step by name, from weights that are moved off their start, where many gradients are
+    zero."""
     held = ours(scale)
     denoiser = checkpoint.new_denoiser(spec_of(held["network"]), loop.describe(held["archive"]))
     generator = torch.Generator().manual_seed(0)
@@ -77,7 +78,8 @@ def gradients(scale: Scale, tell: Tell) -> None:
 
 
 def losses(scale: Scale, tell: Tell) -> None:
-    """Of twenty steps in float32: the largest relative difference of the device's, and of the compiled ones, from the plain ones."""
+    """Of twenty steps in float32: the largest relative difference of the device's, and of the compiled ones, from the
+    plain ones."""
     held = ours(scale)
     found = {}
     for name in ("plain", "again") if scale.small else ("plain", "again", "compiled"):

@@ -1,7 +1,7 @@
 """Speed on the device beside the peers that are installed: 64 x 64 in colour, about ten million parameters, bf16.
 
-The contests are those of ``benchmarks/speed``: contenders in processes of their own that take turns. One contender more at a time
-would not fit every machine, so each line is held between two: ours and one other.
+The contests are those of ``benchmarks/speed``: contenders in processes of their own that take turns. One contender more
+at a time would not fit every machine, so each line is held between two: ours and one other.
 """
 
 import importlib.util
@@ -47,7 +47,8 @@ def peers(work: str) -> list[Contender]:
 
 
 def training(scale: Scale, tell: Tell) -> None:
-    """Pairs a second, plain and compiled, beside images a second of the peers; a matrix product for what is possible."""
+    """Pairs a second, plain and compiled, beside images a second of the peers; a matrix product for what is
+    possible."""
     missing = [name for name, module in PEERS.items() if importlib.util.find_spec(module) is None]
     if missing:
         tell(peers_not_installed=missing)

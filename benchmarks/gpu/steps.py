@@ -33,7 +33,8 @@ TESTED = (
 
 @dataclass(frozen=True)
 class Scale:
-    """Where and how large: "cuda" or "cpu", toy sizes or real ones, a data set for the training at the paper's width."""
+    """Where and how large: "cuda" or "cpu", toy sizes or real ones, a data set for the training at the paper's
+    width."""
 
     device: str
     small: bool
@@ -125,7 +126,8 @@ def command(name: str, settings: Any, *arguments: Any, **options: Any) -> subpro
 
 
 def agreement(scale: Scale) -> None:
-    """The same arithmetic on CPU, GPU and as compiled code: gradients of a step, losses, trajectories, noise, features."""
+    """The same arithmetic on CPU, GPU and as compiled code: gradients of a step, losses, trajectories, noise,
+    features."""
     import agree
 
     agree.noise(scale, tell)
@@ -135,11 +137,13 @@ def agreement(scale: Scale) -> None:
     agree.losses(scale, tell)
 
 
-# --- killed and taken up again ---------------------------------------------------------------------------------------------
+# --- killed and taken up again
+# ---------------------------------------------------------------------------------------------
 
 
 def resume(scale: Scale) -> None:
-    """A training killed in the middle and started again ends with the bits of one that was not; and what exactness costs."""
+    """A training killed in the middle and started again ends with the bits of one that was not; and what exactness
+    costs."""
     from featdiff.models import checkpoint
 
     with tempfile.TemporaryDirectory() as folder:
@@ -193,7 +197,8 @@ def speed(scale: Scale) -> None:
     contests.features(scale, tell)
 
 
-# --- the paper's width ------------------------------------------------------------------------------------------------------
+# --- the paper's width
+# ------------------------------------------------------------------------------------------------------
 
 
 def paper(scale: Scale) -> None:

@@ -1,10 +1,11 @@
 """Speed measured beside what a user would pick instead: one command, one table.
 
-    make bench        or: python benchmarks/speed [--only training sampling ...] [--device cuda] [--rounds 1.0] [--out docs]
+    make bench        or: python benchmarks/speed [--only training sampling ...] [--device cuda] [--rounds 1.0] [--out
+    docs]
 
 The first time it sets up the peers' environment, then holds the contests of ``lines.py`` one after another (about five
-minutes on two free cores) and writes docs/tables/bench.json and docs/bench.md. ``--rounds 3`` takes three times as many rounds.
-``--only`` leaves what the table has of other contests as it is.
+minutes on two free cores) and writes docs/tables/bench.json and docs/bench.md. ``--rounds 3`` takes three times as many
+rounds. ``--only`` leaves what the table has of other contests as it is.
 """
 
 import argparse

@@ -1,7 +1,7 @@
 """A contest: several contenders do the same work in turns, each in a process of its own.
 
-They take turns, round by round and in another order each round, so that what else the machine does meets all alike. What
-counts is a ratio of medians over the rounds; its spread is that of the ratios within a round.
+They take turns, round by round and in another order each round, so that what else the machine does meets all alike.
+What counts is a ratio of medians over the rounds; its spread is that of the ratios within a round.
 """
 
 import json
@@ -18,7 +18,8 @@ HERE = Path(__file__).resolve().parent
 
 @dataclass(frozen=True)
 class Contender:
-    """Who takes part: a name for the table, the Python that runs it, its module and function, its share of the settings."""
+    """Who takes part: a name for the table, the Python that runs it, its module and function, its share of the
+    settings."""
 
     name: str
     python: Path
@@ -90,7 +91,8 @@ class Worker:
 def hold(
     contenders: Sequence[Contender], settings: Mapping[str, Any], *, rounds: int, log: IO[str]
 ) -> dict[str, Result]:
-    """Let the contenders take turns, ``rounds`` times; one that cannot be prepared, or fails, is left out with the reason."""
+    """Let the contenders take turns, ``rounds`` times; one that cannot be prepared, or fails, is left out with the
+    reason."""
     results = {contender.name: Result() for contender in contenders}
     workers = [Worker(contender, settings, log) for contender in contenders]
     try:

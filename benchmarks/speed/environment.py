@@ -12,7 +12,8 @@ MADE = FOLDER / "made-from"
 
 
 def prepare() -> dict[str, str]:
-    """Make the environment where it is missing or made from other requirements. Returns why a package is not to be had, by line.
+    """Make the environment where it is missing or made from other requirements. Returns why a package is not to be had,
+    by line.
 
     Each pin is installed on its own when all together fail, so that one that cannot be had costs its own rows alone.
     """
@@ -22,7 +23,8 @@ def prepare() -> dict[str, str]:
         if made == digest:
             return dict(line.split("\t", 1) for line in failed)
     _say(
-        f"setting up {FOLDER.relative_to(ROOT)}: once, a download of about 500 MB (several GB where torch comes with CUDA) ..."
+        f"setting up {FOLDER.relative_to(ROOT)}: once, a download of about 500 MB (several GB where torch comes with "
+        "CUDA) ..."
     )
     subprocess.run([sys.executable, "-m", "venv", "--clear", FOLDER], check=True)
     pins = [line.strip() for line in REQUIREMENTS.read_text().splitlines() if line.strip() and line[0] != "#"]

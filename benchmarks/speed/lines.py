@@ -19,8 +19,9 @@ LITE0, INCEPTION = 1280, 2048  # features of the extractors
 class Line:
     """A row: ours over each of ``others`` (all peers of the contest, where it is empty).
 
-    ``counting``: how many of the other's items one of ours counts for. ``target``: the ratio that is asked for, ``best``
-    whether of the best other alone; ``slower`` turns it round: our time over the other's, to be at most the target.
+    ``counting``: how many of the other's items one of ours counts for. ``target``: the ratio that is asked for,
+    ``best`` whether of the best other alone; ``slower`` turns it round: our time over the other's, to be at most the
+    target.
     """
 
     name: str
@@ -128,7 +129,10 @@ def shares(name: str, precision: str, scale: Mapping[str, Any], *, side: int, co
         {"levels": 24, **scale, "precision": precision, "operations": True},
         [Line(taker.name, taker.name, (PEAK,)) for taker in takers],
         rounds=5,
-        about=f"{scale['size']} x {scale['size']}, batches of {scale['batch']} and {scale['drawn']}; products of {side} x {side} matrices",
+        about=(
+            f"{scale['size']} x {scale['size']}, batches of {scale['batch']} and "
+            f"{scale['drawn']}; products of {side} x {side} matrices"
+        ),
     )
 
 
@@ -194,7 +198,8 @@ def preparing(peers: Path, folder: Path, count: int) -> Contest:
 def all_contests(
     peers: Path, photographs: Path, pictures: Path, *, photos: int, images: int, device: str
 ) -> list[Contest]:
-    """Every contest on this device, in the order of the table; what is by processor time on a CPU is by the clock on a GPU."""
+    """Every contest on this device, in the order of the table; what is by processor time on a CPU is by the clock on a
+    GPU."""
     if device == "cuda":
         contests = [training(peers, "bf16"), training(peers, "fp32"), sampling(peers), *gpu()]
         return [replace(contest, clock="seconds") for contest in contests]

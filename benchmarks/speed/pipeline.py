@@ -6,7 +6,8 @@ from pathlib import Path
 
 
 def overhead(root: Path) -> dict[str, float] | None:
-    """Wall time of the last whole run over the time in which at least one job ran; None where no run has left its times."""
+    """Wall time of the last whole run over the time in which at least one job ran; None where no run has left its
+    times."""
     sys.path.insert(0, str(root / "benchmarks"))
     from orchestration import share
 

@@ -149,7 +149,10 @@ def markdown(report: dict[str, Any]) -> str:
         note = "; ".join(part for part in (verdict, "" if row["rounds"] == 1 else by) if part)
         lines.append(f"| {row['line']} | {row['other']} | {value['ratio']:.2f} | {spread} | {asked} | {note} |")
     return PAGE.format(
-        how=f"`{report['command']}` made this page and [tables/bench.json](tables/bench.json); {report['minutes']:.0f} minutes.",
+        how=(
+            f"`{report['command']}` made this page and "
+            f"[tables/bench.json](tables/bench.json); {report['minutes']:.0f} minutes."
+        ),
         machine=words,
         device=_device(about.get("device", "CPU")),
         rows="\n".join(lines),
@@ -164,16 +167,18 @@ def _device(name: str) -> str:
     if name != "CPU":
         return f"Networks were trained and sampled on one {name}, by the clock."
     return (
-        "All of it was measured on the CPU. **No GPU was measured**: there was none. On a machine with one, `make bench` measures\n"
-        "training and sampling there, and lines called gpu at a size that fills it; their code runs on the CPU in the tests."
+        "All of it was measured on the CPU. **No GPU was measured**: there was none. On a machine with one, `make "
+        "bench` measures\ntraining and sampling there, and lines called gpu at a size that fills it; their code runs "
+        "on the CPU in the tests."
     )
 
 
 def _shares(report: dict[str, Any]) -> str:
     """The table of shares of the matrix peak."""
     lines = [
-        f"**Share of the matrix peak.** Operations of products and convolutions a second (two for a multiplication and its addition,\n"
-        f"counted by torch, the backward pass too), beside those of {PEAK} of the same precision on the same {report['threads']} thread(s),\n"
+        "**Share of the matrix peak.** Operations of products and convolutions a second (two for a multiplication and "
+        f"its addition,\ncounted by torch, the backward pass too), beside those of {PEAK} of the same precision on the "
+        f"same {report['threads']} thread(s),\n"
         f"in turns with them.",
         "",
         "| Work | Precision | Images/s | Billion operations/s | Share | Quartiles | Peak memory above the start, MB |",
@@ -185,8 +190,8 @@ def _shares(report: dict[str, Any]) -> str:
         one, value = contenders[row["ours"]], row[row["clock"]]
         spent = one["seconds" if row["clock"] == "by clock" else "processor seconds"]
         lines.append(
-            f"| {row['line']} | {precision} | {one['images'] / spent:.0f} | {one['operations'] / spent / 1e9:,.0f} | {value['ratio']:.3f} | "
-            f"{value['low']:.3f} to {value['high']:.3f} | {one['peak bytes'] / 2**20:.0f} |"
+            f"| {row['line']} | {precision} | {one['images'] / spent:.0f} | {one['operations'] / spent / 1e9:,.0f} | "
+            f"{value['ratio']:.3f} | {value['low']:.3f} to {value['high']:.3f} | {one['peak bytes'] / 2**20:.0f} |"
         )
     return "\n".join([*lines, "", ""]) if rows else ""
 
@@ -195,8 +200,9 @@ def _pipeline(found: dict[str, float] | None) -> str:
     if found is None:
         return ""
     return (
-        f"**The pipeline over its rules.** The run in `results/` took {found['ratio']:.3f} times as long by the clock as the time in "
-        f"which at least one of its {found['jobs']} jobs ran (`python benchmarks/orchestration.py share`).\n\n"
+        f"**The pipeline over its rules.** The run in `results/` took {found['ratio']:.3f} times as long by the clock "
+        f"as the time in which at least one of its {found['jobs']} jobs ran (`python benchmarks/orchestration.py "
+        "share`).\n\n"
     )
 
 
@@ -205,7 +211,8 @@ def _networks(report: dict[str, Any]) -> str:
     if held is None:
         return ""
     lines = [
-        "| Training in bf16 | Parameters | Million multiplications an image | Images/s of a core | Peak memory above the start, MB |"
+        "| Training in bf16 | Parameters | Million multiplications an image | Images/s of a core | Peak memory above "
+        "the start, MB |"
     ]
     lines += ["|---|---:|---:|---:|---:|"]
     for name, c in held["contenders"].items():

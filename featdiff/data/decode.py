@@ -1,7 +1,7 @@
 """From the bytes of an image file to 8-bit gray or RGB, or a :class:`BadImage` that says why not.
 
-Alpha is composited over white, EXIF orientation is applied, 16-bit samples keep their upper byte, gray is ITU-R 601 luma.
-Refused: anything but PNG, JPEG and WebP, damaged and truncated files, animations, more than ``MAX_PIXELS``.
+Alpha is composited over white, EXIF orientation is applied, 16-bit samples keep their upper byte, gray is ITU-R 601
+luma. Refused: anything but PNG, JPEG and WebP, damaged and truncated files, animations, more than ``MAX_PIXELS``.
 """
 
 import io

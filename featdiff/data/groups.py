@@ -1,6 +1,7 @@
 """Groups of different images of one class, for training the projected score (arXiv 2410.11646).
 
-Who is in a group is a function of random words and of the labels alone, so a batch is one gather, whatever the number of classes.
+Who is in a group is a function of random words and of the labels alone, so a batch is one gather, whatever the number
+of classes.
 """
 
 import torch
@@ -13,8 +14,8 @@ from featdiff.errors import UserError
 class Groups:
     """Chooses groups: the class uniformly, then ``size`` different images of it (2 is the paper's pair).
 
-    ``labels`` (N,) are integers from 0 on the CPU; ``device`` is where the choice is made. Raises :class:`UserError` when there
-    are no images or a class has fewer than ``size``.
+    ``labels`` (N,) are integers from 0 on the CPU; ``device`` is where the choice is made. Raises :class:`UserError`
+    when there are no images or a class has fewer than ``size``.
     """
 
     def __init__(self, labels: Tensor, *, size: int, device: torch.device | None = None):
@@ -44,8 +45,8 @@ class Groups:
 def distinct(drawn: Tensor, counts: Tensor) -> Tensor:
     """From random words (k, n), k different integers below ``counts`` (n,) in each column, all equally likely.
 
-    The i-th word picks one of the ``counts - i`` integers that are left; stepping over the earlier ones in increasing order
-    tells which.
+    The i-th word picks one of the ``counts - i`` integers that are left; stepping over the earlier ones in increasing
+    order tells which.
     """
     found: list[Tensor] = []
     for i, word in enumerate(drawn):

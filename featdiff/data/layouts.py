@@ -1,16 +1,16 @@
 """How an image is cut: where its training and test patches lie, or one centred crop.
 
-**The fair split of a photograph.** One strip for testing would measure another lighting and another perspective than the
-training patches have. Instead up to three square-ish blocks are spread over the photograph, in three row bands and three
-column bands, so that each third of it, in both directions, is tested:
+**The fair split of a photograph.** One strip for testing would measure another lighting and another perspective than
+the training patches have. Instead up to three square-ish blocks are spread over the photograph, in three row bands and
+three column bands, so that each third of it, in both directions, is tested:
 
     . . T       the blocks cover ``test_fraction`` of the photograph and touch its border, where they take the fewest
     T . .       positions from the training patches. Blocks narrower than 2.5 patches would hold too few of them: then
     . T .       two blocks (opposite corners), then one corner.
 
-Test patches lie inside a block, evenly spread and at most ``test_stride`` apart. Training patches are those on a grid of
-step ``stride`` that touch no block. After scaling by Lanczos (support of 3 output pixels to each side) ``GAP`` more pixels
-are left free around the blocks, so that not even a pixel of the unscaled photograph takes part in both.
+Test patches lie inside a block, evenly spread and at most ``test_stride`` apart. Training patches are those on a grid
+of step ``stride`` that touch no block. After scaling by Lanczos (support of 3 output pixels to each side) ``GAP`` more
+pixels are left free around the blocks, so that not even a pixel of the unscaled photograph takes part in both.
 """
 
 import math
@@ -47,7 +47,8 @@ class Positions(NamedTuple):
 
 
 class Laid(NamedTuple):
-    """An image as it was laid out: its pixels, (H, W, C) uint8, where in the resized image they start, and its patches, if it has any."""
+    """An image as it was laid out: its pixels, (H, W, C) uint8, where in the resized image they start, and its patches,
+    if it has any."""
 
     pixels: np.ndarray
     row: int = 0
@@ -71,7 +72,8 @@ def scale(image: Image.Image, layout: PatchLayout) -> np.ndarray:
 
 
 def centre_crop(image: Image.Image, layout: CropLayout) -> tuple[np.ndarray, int, int]:
-    """Shorter side resized to ``size`` (Lanczos, antialiased), centre cropped: (size, size, C) uint8, its row and column."""
+    """Shorter side resized to ``size`` (Lanczos, antialiased), centre cropped: (size, size, C) uint8, its row and
+    column."""
     short = min(image.size)
     if short < layout.size:
         raise BadImage(f"{image.width} x {image.height} pixels, smaller than the size of {layout.size}")

@@ -1,8 +1,9 @@
 """Prepare a data set: read a source, cut or crop its images, split them, write one archive.
 
 The archive (see :mod:`featdiff.data.archive`) has the index columns path, split, label, class, source (the file's path
-inside the source), row and column (upper left corner in the scaled image). Its manifest holds the settings and, as inputs,
-the SHA-256 of each source file (of the zip, if the source is one). Skipped files are listed in its member ``skipped.csv``.
+inside the source), row and column (upper left corner in the scaled image). Its manifest holds the settings and, as
+inputs, the SHA-256 of each source file (of the zip, if the source is one). Skipped files are listed in its member
+``skipped.csv``.
 """
 
 import hashlib
@@ -267,8 +268,9 @@ def _split_crops(name: str, photos: list[Photo], dataset: Dataset) -> tuple[list
         groups[photo.content].append(photo)
     if len(groups) < 3:
         raise UserError(
-            f"class '{name}' has {len(groups)} distinct image(s) (as {photos[0].file.where}); whole images need at least "
-            "3 a class, 2 to pair in training and 1 to test: add some, or cut photographs with layout.kind: patches"
+            f"class '{name}' has {len(groups)} distinct image(s) (as {photos[0].file.where}); whole images need at "
+            "least 3 a class, 2 to pair in training and 1 to test: add some, or cut photographs with layout.kind: "
+            "patches"
         )
     count = min(max(round(dataset.test_fraction * len(groups)), 1), len(groups) - 2)
     order = seeds.numpy_generator(dataset.seed, "split", name).permutation(len(groups))

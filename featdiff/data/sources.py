@@ -1,9 +1,9 @@
 """Where images come from: the photographs of an installed package, a folder of class folders, or a zip of one.
 
-All three give one :class:`Listing`: files in an order that depends on their names alone (never on the file system), each
-with its class and a function that reads its bytes. Hidden files and what systems leave behind are ignored and counted. A
-zip is never extracted: its members are read into memory, after links, encrypted members, climbing paths and bombs have
-been refused.
+All three give one :class:`Listing`: files in an order that depends on their names alone (never on the file system),
+each with its class and a function that reads its bytes. Hidden files and what systems leave behind are ignored and
+counted. A zip is never extracted: its members are read into memory, after links, encrypted members, climbing paths and
+bombs have been refused.
 """
 
 import importlib.resources

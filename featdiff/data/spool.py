@@ -1,4 +1,5 @@
-"""Arrays put aside: in memory while they are few, beyond that in files that are mapped, which the system may drop and read again."""
+"""Arrays put aside: in memory while they are few, beyond that in files that are mapped, which the system may drop and
+read again."""
 
 import mmap
 import shutil
@@ -43,8 +44,8 @@ class Spool:
         free = shutil.disk_usage(self.folder).free
         if free < 2 * size:
             raise UserError(
-                f"{self.folder}: {free / 2**30:.1f} GiB are free, too few for the images of this data set: make room, or use a "
-                "larger stride, a smaller scale or max_images_per_class"
+                f"{self.folder}: {free / 2**30:.1f} GiB are free, too few for the images of this data set: make room, "
+                "or use a larger stride, a smaller scale or max_images_per_class"
             )
         with tempfile.TemporaryFile(dir=self.folder) as file:
             file.truncate(size)

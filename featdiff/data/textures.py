@@ -1,10 +1,12 @@
-"""Distinct photographic textures out of Debian's ``ufoai-textures`` (the game UFO: Alien Invasion; mainly GPL-2, a few CC-BY-SA).
+"""Distinct photographic textures out of Debian's ``ufoai-textures`` (the game UFO: Alien Invasion; mainly GPL-2, a few
+CC-BY-SA).
 
-The package holds 2720 images: textures of materials, but doors, signs and paintings too, maps of bumps and gloss, and the same
-photograph in other colours. A texture is taken if its name says a material, it has at least ``SIDE`` pixels a side, no
-transparent pixel, contrast at a coarse scale, and is no copy of one taken before it, in the order of the names. A copy is an image whose
-gray thumbnail, shifted in a circle as textures that tile may be, correlates above ``COPY`` with the other's. Both limits lie in gaps of
-the values found, so that another release of the JPEG decoder takes the same images.
+The package holds 2720 images: textures of materials, but doors, signs and paintings too, maps of bumps and gloss, and
+the same photograph in other colours. A texture is taken if its name says a material, it has at least ``SIDE`` pixels a
+side, no transparent pixel, contrast at a coarse scale, and is no copy of one taken before it, in the order of the
+names. A copy is an image whose gray thumbnail, shifted in a circle as textures that tile may be, correlates above
+``COPY`` with the other's. Both limits lie in gaps of the values found, so that another release of the JPEG decoder
+takes the same images.
 """
 
 import io
@@ -38,7 +40,8 @@ MAX_IMAGE = 2**27  # bytes
 
 
 def pack(package: Path, out: Path) -> None:
-    """Unpack the Debian package (``dpkg-deb``) and write its distinct textures as the zip ``out``: CLASS/IMAGE, stored."""
+    """Unpack the Debian package (``dpkg-deb``) and write its distinct textures as the zip ``out``: CLASS/IMAGE,
+    stored."""
     with tempfile.TemporaryFile() as archive:
         _unpack(package, archive)
         try:

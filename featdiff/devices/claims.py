@@ -1,9 +1,9 @@
 """Claims: on a machine with several GPUs each job gets one of its own.
 
-Slurm shows a job its own devices alone; Snakemake's local scheduler only counts them, so that all jobs would land on the
-first. Here a process claims a device by binding a Unix socket to the device's name in Linux's abstract namespace. Only one
-process of the machine can, whoever runs it; no file is left behind, and the kernel frees the name when the process ends,
-however it ends.
+Slurm shows a job its own devices alone; Snakemake's local scheduler only counts them, so that all jobs would land on
+the first. Here a process claims a device by binding a Unix socket to the device's name in Linux's abstract namespace.
+Only one process of the machine can, whoever runs it; no file is left behind, and the kernel frees the name when the
+process ends, however it ends.
 """
 
 import errno
@@ -25,8 +25,8 @@ def claim(devices: Sequence[str], count: int = 1) -> list[int]:
     """
     if count > len(devices):
         raise UserError(
-            f"{count} processes ask for a GPU each, and this machine shows {len(devices)}: lower 'processes' in the profile, "
-            "or look at CUDA_VISIBLE_DEVICES"
+            f"{count} processes ask for a GPU each, and this machine shows {len(devices)}: lower 'processes' in the "
+            "profile, or look at CUDA_VISIBLE_DEVICES"
         )
     told = False
     while True:

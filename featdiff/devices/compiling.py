@@ -1,7 +1,9 @@
-"""``torch.compile``: whether it pays, which mode on which device, what it needs from the machine, where compiled code is kept.
+"""``torch.compile``: whether it pays, which mode on which device, what it needs from the machine, where compiled code
+is kept.
 
-On a GPU the compiled steps are replayed as CUDA graphs: one call instead of some hundred launches. On a CPU the compiler joins
-what walks through memory one by one. Compiling takes a minute or two; the next process takes the result from a folder.
+On a GPU the compiled steps are replayed as CUDA graphs: one call instead of some hundred launches. On a CPU the
+compiler joins what walks through memory one by one. Compiling takes a minute or two; the next process takes the result
+from a folder.
 """
 
 import importlib.util
@@ -21,9 +23,10 @@ from featdiff.errors import UserError
 
 FOLDER = Path(".featdiff/compiled")  # from the project's root
 
-# On an H100 with 10 million parameters a step of 128 pairs of 64 x 64 in colour took 31.0 ms plain and 14.6 ms compiled, all set up
-# after 69 s (docs/gpu.md); the plain step waited for its launches, as a smaller network's does. Measured under torch 2.11 when its
-# tracer still lost gradients of normalised layers, which are a part of the work: the gain is to be measured again.
+# On an H100 with 10 million parameters a step of 128 pairs of 64 x 64 in colour took 31.0 ms plain and 14.6 ms
+# compiled, all set up after 69 s (docs/gpu.md); the plain step waited for its launches, as a smaller network's does.
+# Measured under torch 2.11 when its tracer still lost gradients of normalised layers, which are a part of the work: the
+# gain is to be measured again.
 SET_UP = 69.0  # seconds
 SAVED = {"step": 0.0164, "evaluation": 0.0055}  # seconds; a network's evaluation is a third of a training step
 SURE = 2.0  # how often the set-up is earned before it is worth it
@@ -32,8 +35,8 @@ SURE = 2.0  # how often the set-up is earned before it is worth it
 def chosen(wanted: bool | Literal["auto"], device: torch.device, *, count: int, what: str) -> bool:
     """Whether to compile a run of ``count`` of ``what`` ("step" or "evaluation"); says so on a GPU, and why.
 
-    Decided by settings and kind of device alone, so that a run taken up again decides the same. Raises :class:`UserError` when
-    it is asked for on a machine that can't.
+    Decided by settings and kind of device alone, so that a run taken up again decides the same. Raises
+    :class:`UserError` when it is asked for on a machine that can't.
     """
     if wanted != "auto":
         if wanted:

@@ -1,7 +1,7 @@
 """Devices: which one, what its processor needs to be told, how pixels get there and back.
 
-Here alone a device is chosen, named and told from others; a GPU always has its index. ``torch.cuda`` refuses one without,
-as accelerate's is, where it has to stand at it, and two that are the same compare as different.
+Here alone a device is chosen, named and told from others; a GPU always has its index. ``torch.cuda`` refuses one
+without, as accelerate's is, where it has to stand at it, and two that are the same compare as different.
 """
 
 import ctypes
@@ -34,8 +34,9 @@ def keep_freed_memory() -> None:
 def pick_device() -> torch.device:
     """A GPU of this process's own if there is one, else the CPU; the same at each call.
 
-    Where one GPU is visible (one in the machine, one given by Slurm or by CUDA_VISIBLE_DEVICES) it is that. Of several, one
-    that no other featdiff process has claimed. A process of a distributed run has the one of its rank on this machine.
+    Where one GPU is visible (one in the machine, one given by Slurm or by CUDA_VISIBLE_DEVICES) it is that. Of several,
+    one that no other featdiff process has claimed. A process of a distributed run has the one of its rank on this
+    machine.
     """
     if not torch.cuda.is_available():
         return CPU
@@ -56,9 +57,9 @@ def is_gpu(device: torch.device) -> bool:
 def be_exact(exact: bool) -> None:
     """On a GPU: whether the same command gives the same bits, on the same kind of GPU with the same libraries.
 
-    cuDNN otherwise chooses its algorithms by a race, which another process may decide otherwise, and some add up gradients in
-    the order in which threads arrive. CPUs are exact by themselves and never told. An operation that has no exact form is
-    named in a warning.
+    cuDNN otherwise chooses its algorithms by a race, which another process may decide otherwise, and some add up
+    gradients in the order in which threads arrive. CPUs are exact by themselves and never told. An operation that has
+    no exact form is named in a warning.
     """
     torch.backends.cudnn.benchmark = not exact
     torch.backends.cudnn.deterministic = exact
@@ -81,15 +82,16 @@ def peak_memory(device: torch.device) -> int | None:
 def allow_tf32(allowed: bool) -> None:
     """Whether GPUs may compute float32 with 10 bits of mantissa (TF32): several times as fast, and other results.
 
-    What a setting calls ``fp32`` is float32, in convolutions too, where torch would take TF32 by itself. It is allowed beside
-    bf16 (8 bits) and where the settings say ``tf32``. CPUs are never told: some would take it to mean bf16.
+    What a setting calls ``fp32`` is float32, in convolutions too, where torch would take TF32 by itself. It is allowed
+    beside bf16 (8 bits) and where the settings say ``tf32``. CPUs are never told: some would take it to mean bf16.
     """
     torch.set_float32_matmul_precision("high" if allowed and torch.cuda.is_available() else "highest")
     torch.backends.cudnn.allow_tf32 = allowed
 
 
 def precision_of(wanted: str, device: torch.device) -> str:
-    """The precision of a setting as this device has it: bf16 that it would only imitate is slower than fp32, and becomes that."""
+    """The precision of a setting as this device has it: bf16 that it would only imitate is slower than fp32, and
+    becomes that."""
     if wanted != "bf16" or has_bf16(device.type):
         return wanted
     print(
@@ -126,7 +128,8 @@ def has_room(device: torch.device, size: int) -> bool:
 
 
 def claim_visible(count: int) -> str | None:
-    """Claim ``count`` GPUs for processes that this one starts: their CUDA_VISIBLE_DEVICES, or None where there is no GPU."""
+    """Claim ``count`` GPUs for processes that this one starts: their CUDA_VISIBLE_DEVICES, or None where there is no
+    GPU."""
     if not torch.cuda.is_available():
         return None
     given = os.environ.get("CUDA_VISIBLE_DEVICES")

@@ -13,7 +13,8 @@ from featdiff.errors import UserError
 def enough_for(size: int, setting: str, *, unit: int = 1, device: torch.device) -> Iterator[None]:
     """Work on ``size`` images at once, as ``setting`` says, a multiple of ``unit``.
 
-    Raises :class:`UserError` when the device's memory does not hold that: it names the setting and the most that should fit.
+    Raises :class:`UserError` when the device's memory does not hold that: it names the setting and the most that should
+    fit.
     """
     try:
         yield
@@ -34,5 +35,6 @@ def enough_for(size: int, setting: str, *, unit: int = 1, device: torch.device) 
 
 
 def should_fit(size: int, unit: int) -> int | None:
-    """The largest part of ``size`` that is at most half of it, divides it and is a multiple of ``unit``; None if none is."""
+    """The largest part of ``size`` that is at most half of it, divides it and is a multiple of ``unit``; None if none
+    is."""
     return next((n for n in range(size // 2, 0, -1) if size % n == 0 and n % unit == 0), None)

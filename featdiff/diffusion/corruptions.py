@@ -1,8 +1,10 @@
-"""Linear corruptions and their noise: ``x_t = C_t x_0 + sigma_t n`` (Soft diffusion, arXiv 2209.05442, sections 3 and 5).
+"""Linear corruptions and their noise: ``x_t = C_t x_0 + sigma_t n`` (Soft diffusion, arXiv 2209.05442, sections 3 and
+5).
 
-An operator is diagonal in an orthonormal basis of its own: blur in the DCT-II, which reflects at the borders; a mask in the
-pixels. So it is its own adjoint, and operators of one kind commute. A schedule says how strong it is at level t; a process
-is an operator with a schedule for its strength and one for its noise. Images are (B, C, N, N), levels and strengths (B,).
+An operator is diagonal in an orthonormal basis of its own: blur in the DCT-II, which reflects at the borders; a mask in
+the pixels. So it is its own adjoint, and operators of one kind commute. A schedule says how strong it is at level t; a
+process is an operator with a schedule for its strength and one for its noise. Images are (B, C, N, N), levels and
+strengths (B,).
 """
 
 import math
@@ -63,8 +65,8 @@ class Identity:
 class GaussianBlur:
     """Gaussian blur with reflecting borders; the strength is its standard deviation in pixels.
 
-    Multiplies the orthonormal DCT-II coefficients by ``exp(-(f_i^2 + f_j^2) s^2 / 2)`` with ``f_i = pi i / N``, here as one
-    matrix that acts on rows and columns. Blurs of s and s' make one of ``sqrt(s^2 + s'^2)``.
+    Multiplies the orthonormal DCT-II coefficients by ``exp(-(f_i^2 + f_j^2) s^2 / 2)`` with ``f_i = pi i / N``, here as
+    one matrix that acts on rows and columns. Blurs of s and s' make one of ``sqrt(s^2 + s'^2)``.
     """
 
     def apply(self, x: Tensor, strength: Tensor) -> Tensor:
@@ -91,8 +93,8 @@ class GaussianBlur:
     def check(self, strongest: float, size: int) -> None:
         if strongest > size:
             raise UserError(
-                f"a blur of {strongest:g} pixels is wider than an image of {size}: nothing but its mean is left from about "
-                f"{size / 2:g} on; lower the blur's maximum to at most {size}"
+                f"a blur of {strongest:g} pixels is wider than an image of {size}: nothing but its mean is left from "
+                f"about {size / 2:g} on; lower the blur's maximum to at most {size}"
             )
 
     def _line_gains(self, strength: Tensor, size: int) -> Tensor:

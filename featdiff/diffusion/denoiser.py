@@ -1,7 +1,7 @@
 """The three shapes that carry the package: a denoiser, a source of noise, a sampler.
 
-A denoiser maps ``(x, t, condition)`` to the estimate of the clean ``x0``, the posterior mean. Score and clean estimate are
-the same thing (Miyasawa, Tweedie): ``grad log q_t(x) = (x0_hat - x) / t^2`` for noise of standard deviation ``t``.
+A denoiser maps ``(x, t, condition)`` to the estimate of the clean ``x0``, the posterior mean. Score and clean estimate
+are the same thing (Miyasawa, Tweedie): ``grad log q_t(x) = (x0_hat - x) / t^2`` for noise of standard deviation ``t``.
 """
 
 from collections.abc import Callable

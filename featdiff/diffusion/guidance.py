@@ -12,7 +12,8 @@ from featdiff.diffusion.denoiser import Denoiser
 def feature(denoiser: Denoiser, centroids: Callable[[Tensor, Tensor], Tensor]) -> Denoiser:
     """Feature guidance (arXiv 2410.11646, section 3): the condition becomes a class label, the target its centroid.
 
-    ``centroids(t, labels)`` looks up ``phi_y(t)``, of shape (B, feature dimension); a step costs one network evaluation.
+    ``centroids(t, labels)`` looks up ``phi_y(t)``, of shape (B, feature dimension); a step costs one network
+    evaluation.
     """
 
     def guided(x: Tensor, t: Tensor, condition: Any = None) -> Tensor:
@@ -62,7 +63,8 @@ def autoguidance(denoiser: Denoiser, weak: Denoiser, *, strength: float) -> Deno
 
 
 def limited_interval(guided: Denoiser, plain: Denoiser, *, low: float, high: float) -> Denoiser:
-    """``guided`` where ``low < t <= high``, ``plain`` elsewhere (arXiv 2404.07724). Each row pays for one of the two."""
+    """``guided`` where ``low < t <= high``, ``plain`` elsewhere (arXiv 2404.07724). Each row pays for one of the
+    two."""
 
     def limited(x: Tensor, t: Tensor, condition: Any = None) -> Tensor:
         inside = (t > low) & (t <= high)

@@ -1,8 +1,9 @@
 """Choosing corruption levels from the data (Soft diffusion, arXiv 2209.05442, section 4.3).
 
-Many candidate levels; the distance of two is the Wasserstein distance of the corrupted images' distributions; the chosen
-levels are the shortest path from clean to fully corrupted whose hops are at most eps, with eps bisected until the path has
-the wanted number of nodes. Between nodes the level is interpolated linearly. The same for blur, mask and noise.
+Many candidate levels; the distance of two is the Wasserstein distance of the corrupted images' distributions; the
+chosen levels are the shortest path from clean to fully corrupted whose hops are at most eps, with eps bisected until
+the path has the wanted number of nodes. Between nodes the level is interpolated linearly. The same for blur, mask and
+noise.
 """
 
 import math
@@ -52,8 +53,8 @@ def gaussian_distances(process: Process, images: Tensor, candidates: Tensor) -> 
     """Closed-form Wasserstein-2 distances of Gaussians fitted to the corrupted images, (levels, levels), float64.
 
     The Gaussians are diagonal in the operator's own basis, where all levels commute, so that
-    ``W^2 = |mean - mean'|^2 + |deviation - deviation'|^2``; exact for data that are Gaussian and diagonal there. Divided by
-    sqrt(C H W), the unit of :func:`sliced_distances`.
+    ``W^2 = |mean - mean'|^2 + |deviation - deviation'|^2``; exact for data that are Gaussian and diagonal there.
+    Divided by sqrt(C H W), the unit of :func:`sliced_distances`.
     """
     coefficients = process.corruption.to_basis(images.double())
     mean, variance = coefficients.mean(0), coefficients.var(0, correction=0)  # (C, H, W)
@@ -66,7 +67,8 @@ def gaussian_distances(process: Process, images: Tensor, candidates: Tensor) -> 
 
 
 def relative_to_noise(distances: Tensor, sigma: Tensor, power: float) -> Tensor:
-    """Distances of all pairs divided by ``sigma^power``, the noise (levels,) of the more corrupted of the two; not in the paper.
+    """Distances of all pairs divided by ``sigma^power``, the noise (levels,) of the more corrupted of the two; not in
+    the paper.
 
     A step that takes away a share of the noise is as long at .02 as at .2, so the path spends as many steps on either;
     with ``power = 0`` nearly all go where the noise is strong, and the last ones leave some behind.
@@ -85,8 +87,8 @@ def shortest_path(distances: Tensor, eps: float) -> tuple[list[int], float]:
     length, before = dijkstra(graph, indices=0, return_predecessors=True)
     if not math.isfinite(length[-1]):
         raise UserError(
-            f"no path of hops up to eps = {eps:g} leads from the clean images to the fully corrupted ones: give an eps of "
-            f"at least {smallest_eps(distances):.3g}, or more candidate levels"
+            f"no path of hops up to eps = {eps:g} leads from the clean images to the fully corrupted ones: give an eps "
+            f"of at least {smallest_eps(distances):.3g}, or more candidate levels"
         )
     path = [len(costs) - 1]
     while path[-1] != 0:
@@ -123,7 +125,8 @@ def choose(distances: Tensor, candidates: Tensor, nodes: int, *, eps: float | No
 
     if nodes > len(along(first)[0]):
         raise UserError(
-            f"{nodes} nodes cannot be had from {len(candidates)} candidate levels (at most {len(along(first)[0])}): more candidates"
+            f"{nodes} nodes cannot be had from {len(candidates)} candidate levels (at most {len(along(first)[0])}): "
+            "more candidates"
         )
     low, high = first, len(limits) - 1
     while low < high:  # as eps rises the number of nodes falls, here and there in small waves

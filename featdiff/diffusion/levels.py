@@ -24,8 +24,8 @@ cleaned, seldom. It learns to tell the two by a jump next to 0, and the last ste
 def draw(law: LogNormalNoise | SquaredUniformNoise, words: Tensor) -> Tensor:
     """Training noise levels (count,) from random 32-bit words (count, 2).
 
-    Log-normal (arXiv 2206.00364, section 5) or ``sigma = maximum * u^2`` (arXiv 2410.11646, appendix A), the latter kept
-    above 1e-4.
+    Log-normal (arXiv 2206.00364, section 5) or ``sigma = maximum * u^2`` (arXiv 2410.11646, appendix A), the latter
+    kept above 1e-4.
     """
     if law.kind == "lognormal":
         return (law.mean + law.std * philox.box_muller(words[:, 0], words[:, 1])[0]).exp()
@@ -33,7 +33,8 @@ def draw(law: LogNormalNoise | SquaredUniformNoise, words: Tensor) -> Tensor:
 
 
 def karras(start: float, end: float, steps: int, *, rho: float = 7.0) -> Tensor:
-    """``steps`` decreasing levels from ``start`` to ``end``, even in ``sigma^(1/rho)`` (arXiv 2206.00364, equation 5)."""
+    """``steps`` decreasing levels from ``start`` to ``end``, even in ``sigma^(1/rho)`` (arXiv 2206.00364, equation
+    5)."""
     _check(start, end, steps)
     ramp = torch.linspace(start ** (1 / rho), end ** (1 / rho), steps, dtype=torch.float64)
     return ramp**rho
@@ -48,9 +49,9 @@ def logarithmic(start: float, end: float, steps: int) -> Tensor:
 def spaced(process: Process, steps: int, spacing: str) -> Tensor:
     """``steps`` decreasing levels of a process, from full corruption to none, by how its strength is spaced.
 
-    ``linear``: even in the strength; ``cosine``: the strength goes with ``sin^2``, slow at both ends (after arXiv 2102.09672);
-    ``logarithmic``: even in its logarithm. The strength is the blur's width, the mask's strength or, without an operator,
-    the noise.
+    ``linear``: even in the strength; ``cosine``: the strength goes with ``sin^2``, slow at both ends (after arXiv
+    2102.09672); ``logarithmic``: even in its logarithm. The strength is the blur's width, the mask's strength or,
+    without an operator, the noise.
     """
     if steps < 2:
         raise UserError(f"a grid of levels needs at least 2 steps, not {steps}")

@@ -25,9 +25,10 @@ def denoising(estimate: Tensor, clean: Tensor, weights: Tensor) -> Tensor:
 
 
 def soft_matching(estimate: Tensor, clean: Tensor, t: Tensor, weights: Tensor, process: Process) -> Tensor:
-    """Soft Score Matching (arXiv 2209.05442, theorem 3.2): ``w_t || C_t (x0_hat - x_0) ||^2``, a mean as :func:`denoising`.
+    """Soft Score Matching (arXiv 2209.05442, theorem 3.2): ``w_t || C_t (x0_hat - x_0) ||^2``, a mean as
+    :func:`denoising`.
 
-    The minimiser's ``C_t x0_hat`` is that of the posterior mean, which is what the score needs; with ``C = I`` it is the
-    denoising loss, bit for bit.
+    The minimiser's ``C_t x0_hat`` is that of the posterior mean, which is what the score needs; with ``C = I`` it is
+    the denoising loss, bit for bit.
     """
     return (weights * process.apply(estimate - clean, t).square().flatten(1).mean(1)).mean()

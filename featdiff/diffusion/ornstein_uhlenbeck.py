@@ -1,7 +1,7 @@
 """The Ornstein-Uhlenbeck process ``dx = -x dt + sqrt(2) dB`` in reverse, in Euler steps (arXiv 2403.01639, section 2).
 
-Levels are times: ``x_t = e^-t x_0 + sqrt(1 - e^-2t) n``. Fine steps are the continuous processes, coarse ones the paper's
-discrete ones: each level is one step, the last one ends at time zero. The signature is that of every sampler.
+Levels are times: ``x_t = e^-t x_0 + sqrt(1 - e^-2t) n``. Fine steps are the continuous processes, coarse ones the
+paper's discrete ones: each level is one step, the last one ends at time zero. The signature is that of every sampler.
 """
 
 import math

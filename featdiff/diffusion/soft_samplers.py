@@ -1,7 +1,8 @@
-"""Samplers for any linear corruption ``x_t = C_t x_0 + sigma_t n`` (Soft diffusion, arXiv 2209.05442, sections 3.4 and 4).
+"""Samplers for any linear corruption ``x_t = C_t x_0 + sigma_t n`` (Soft diffusion, arXiv 2209.05442, sections 3.4 and
+4).
 
-The signature is that of every sampler, with the process as a keyword. Levels decrease to a level that is (nearly) clean;
-the last one's clean estimate is the sample, so n levels cost n network evaluations. Primes are the lower level.
+The signature is that of every sampler, with the process as a keyword. Levels decrease to a level that is (nearly)
+clean; the last one's clean estimate is the sample, so n levels cost n network evaluations. Primes are the lower level.
 """
 
 from collections.abc import Iterator
@@ -33,7 +34,8 @@ class Step(NamedTuple):
 def naive(
     denoiser: Denoiser, x: Tensor, levels: Tensor, noise: Noise, condition: Any = None, *, process: Process
 ) -> Tensor:
-    """Corrupt the clean estimate anew: ``x' = C' x0_hat + sigma' n``. It loses variance; the paper's point of comparison."""
+    """Corrupt the clean estimate anew: ``x' = C' x0_hat + sigma' n``. It loses variance; the paper's point of
+    comparison."""
     for step in steps(process, levels, x):
         clean = denoiser(x, step.t, condition)
         x = process.apply(clean, step.below) + step.after * noise().to(x)
@@ -45,8 +47,8 @@ def momentum(
 ) -> Tensor:
     """The momentum sampler (algorithm 1).
 
-    ``x' = x + (C' - C) x0_hat + (1 - sigma'^2 / sigma^2) (C x0_hat - x) + sqrt(sigma^2 - sigma'^2) n``. With ``C = I`` it is
-    the reverse variance-exploding step (arXiv 2011.13456, appendix E); with constant sigma, Cold Diffusion's
+    ``x' = x + (C' - C) x0_hat + (1 - sigma'^2 / sigma^2) (C x0_hat - x) + sqrt(sigma^2 - sigma'^2) n``. With ``C = I``
+    it is the reverse variance-exploding step (arXiv 2011.13456, appendix E); with constant sigma, Cold Diffusion's
     algorithm 2 (arXiv 2208.09392).
     """
     for step in steps(process, levels, x):
@@ -61,7 +63,8 @@ def momentum(
 def flow(
     denoiser: Denoiser, x: Tensor, levels: Tensor, noise: Noise, condition: Any = None, *, process: Process
 ) -> Tensor:
-    """Euler steps of the probability flow: ``x' = x + (C' - C) x0_hat + 1/2 (1 - sigma'^2 / sigma^2) (C x0_hat - x)``."""
+    """Euler steps of the probability flow: ``x' = x + (C' - C) x0_hat + 1/2 (1 - sigma'^2 / sigma^2) (C x0_hat -
+    x)``."""
     for step in steps(process, levels, x):
         clean = denoiser(x, step.t, condition)
         here, there = process.apply(clean, step.t), process.apply(clean, step.below)
@@ -81,7 +84,8 @@ def soft_ddim(
 ) -> Tensor:
     """DDIM for a corruption: ``x' = C' x0_hat + sqrt(sigma'^2 - s^2) / sigma (x - C x0_hat) + s n``.
 
-    ``s = nu sigma' sqrt(1 - sigma'^2 / sigma^2)``; ``nu = 0`` draws no noise. With ``C = I`` it is :func:`samplers.ddim`.
+    ``s = nu sigma' sqrt(1 - sigma'^2 / sigma^2)``; ``nu = 0`` draws no noise. With ``C = I`` it is
+    :func:`samplers.ddim`.
     """
     for step in steps(process, levels, x):
         clean = denoiser(x, step.t, condition)
@@ -94,7 +98,8 @@ def soft_ddim(
 
 
 def steps(process: Process, levels: Tensor, x: Tensor) -> Iterator[Step]:
-    """The steps of a grid of levels, each with its rows (B,) in the dtype of ``x``; refuses a grid that makes no sense."""
+    """The steps of a grid of levels, each with its rows (B,) in the dtype of ``x``; refuses a grid that makes no
+    sense."""
     grid = levels.double()
     if grid.ndim != 1 or len(grid) < 1 or not bool((grid >= 0).all()) or not bool((grid.diff() < 0).all()):
         raise UserError(

@@ -1,7 +1,9 @@
-"""What images between two classes look like, share by share: how far from each class, and what the judge takes them for.
+"""What images between two classes look like, share by share: how far from each class, and what the judge takes them
+for.
 
-The measures are those of :mod:`featdiff.evaluation.measure`: Frechet distance to training images of each class, n a side, and the judge, of
-whom here the probabilities are asked. ``real`` rows say what the test images of the two classes get.
+The measures are those of :mod:`featdiff.evaluation.measure`: Frechet distance to training images of each class, n a
+side, and the judge, of whom here the probabilities are asked. ``real`` rows say what the test images of the two classes
+get.
 """
 
 from pathlib import Path
@@ -28,7 +30,8 @@ from featdiff.settings.sampling import BetweenSpec
 def measure_to(
     settings: Evaluation, images: Path, data: Path, data_features: Path, out: Path, *, device: torch.device = CPU
 ) -> None:
-    """Measure an archive of kind ``between`` and write the rows as JSON, with the protocol and the names of the classes."""
+    """Measure an archive of kind ``between`` and write the rows as JSON, with the protocol and the names of the
+    classes."""
     drawn = archive.read(images, "between")
     between = BetweenSpec.model_validate(drawn.made.settings).between
     dataset = archive.read(data, "dataset")
@@ -55,9 +58,9 @@ def measure(
 ) -> list[dict[str, Any]]:
     """Rows of images whose features (S, N, D) lie at the shares, and of the real test images of both classes.
 
-    A row tells of one share and one of the two classes: ``frechet`` distance to it and its standard deviation over draws
-    (``spread``), mean ``probability`` that the judge gives it, share of the images ``taken`` for it. Real test images have no ``share``
-    (None) and stand under their class in ``images``.
+    A row tells of one share and one of the two classes: ``frechet`` distance to it and its standard deviation over
+    draws (``spread``), mean ``probability`` that the judge gives it, share of the images ``taken`` for it. Real test
+    images have no ``share`` (None) and stand under their class in ``images``.
     """
     known = {name: label for label, name in labels_of(data).items()}
     training, test = training_rows(settings, data.index), data.rows_by_label("test")

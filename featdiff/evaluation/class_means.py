@@ -9,11 +9,12 @@ SHARE = "class_accuracy"
 
 
 def class_means(rows: pd.DataFrame) -> pd.DataFrame:
-    """One row a measure (index), columns ``value`` and ``spread``, from rows with columns class, measure, value, spread, count.
+    """One row a measure (index), columns ``value`` and ``spread``, from rows with columns class, measure, value,
+    spread, count.
 
-    The value is the mean over the classes, each with the same weight; the spread is the standard deviation of that mean if the
-    classes' errors are independent, ``sqrt(sum spread^2) / classes``. Class accuracy is a share of ``count`` images and has no
-    spread of its own; its binomial standard error stands in. NaN where a class has no spread.
+    The value is the mean over the classes, each with the same weight; the spread is the standard deviation of that mean
+    if the classes' errors are independent, ``sqrt(sum spread^2) / classes``. Class accuracy is a share of ``count``
+    images and has no spread of its own; its binomial standard error stands in. NaN where a class has no spread.
     """
     own = rows[rows["class"] != ALL]
     value, spread = own["value"].astype(float), own["spread"].astype(float)

@@ -130,7 +130,8 @@ def _in_batches(images: np.ndarray, batch: Any, size: int, device: torch.device)
 
 
 def _processors(device: torch.device) -> int:
-    """Processors that may resize images: beside a GPU all that this process is bound to, else its threads for arithmetic."""
+    """Processors that may resize images: beside a GPU all that this process is bound to, else its threads for
+    arithmetic."""
     if not is_gpu(device):
         return torch.get_num_threads()
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -9,8 +9,9 @@ each class; unconditional samples have no class, so n of them are compared with 
 A value is the mean over ``repeats`` seeded draws of both sides and its spread their standard deviation (KID: over the
 subsets). Where a set has just n images each draw takes all of them, and the spread shows the reference's share alone.
 
-The measures are those of :data:`featdiff.kinds.measures.MEASURES`. All have rows of each class and over all, but for ``class_share`` (of samples
-without a class, for each class) and ``network_evaluations`` (over all; what one of the samples cost).
+The measures are those of :data:`featdiff.kinds.measures.MEASURES`. All have rows of each class and over all, but for
+``class_share`` (of samples without a class, for each class) and ``network_evaluations`` (over all; what one of the
+samples cost).
 """
 
 from collections.abc import Iterable, Iterator, Mapping
@@ -230,7 +231,8 @@ def _compare(pairs: Iterable[Pair]) -> dict[str, np.ndarray]:
 
 
 def trained_judge(settings: Evaluation, data: ImageArchive, data_features: Features) -> classifier.Classifier:
-    """The classifier of real training images, ``classifier_images`` of each class, who says what samples are taken for."""
+    """The classifier of real training images, ``classifier_images`` of each class, who says what samples are taken
+    for."""
     rows = training_rows(settings, data.index)
     training = [of_label[: settings.classifier_images] for of_label in rows.values()]
     features = data_features.at(np.concatenate(training))

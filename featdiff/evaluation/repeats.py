@@ -1,8 +1,8 @@
 """Repeats: the same settings trained and drawn from again with other seeds, and how far the numbers differ.
 
-Every other spread of an evaluation is over repeated draws from one set of samples, or over images; what another training would
-have given is not in it. Here each training gives one value of every measure, and the table has their mean and their standard
-deviation (of single trainings, with n - 1; the mean's own error is smaller by the root of n).
+Every other spread of an evaluation is over repeated draws from one set of samples, or over images; what another
+training would have given is not in it. Here each training gives one value of every measure, and the table has their
+mean and their standard deviation (of single trainings, with n - 1; the mean's own error is smaller by the root of n).
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -32,8 +32,9 @@ def write(
 ) -> None:
     """Write the table: mean, standard deviation and number of trainings of each measure of ``settings.repeats``.
 
-    ``evaluations`` are those of the rows and their copies; ``denoisings`` and ``distances`` are given by the names of the models.
-    Column ``part`` is quality (``name`` is a row of samplings), denoising, scatter or distances (``name`` is a model).
+    ``evaluations`` are those of the rows and their copies; ``denoisings`` and ``distances`` are given by the names of
+    the models. Column ``part`` is quality (``name`` is a row of samplings), denoising, scatter or distances (``name``
+    is a model).
     """
     repeats = settings.repeats
     if repeats is None:
@@ -49,7 +50,8 @@ def write(
 
 
 def over_trainings(values: pd.DataFrame) -> pd.DataFrame:
-    """Mean, standard deviation (n - 1) and number over the rows that share ``KEYS``; keys that are not given are empty."""
+    """Mean, standard deviation (n - 1) and number over the rows that share ``KEYS``; keys that are not given are
+    empty."""
     keyed = values.reindex(columns=[*KEYS, "value"])
     keyed["value"] = keyed["value"].astype(float)
     groups = keyed.groupby(KEYS, sort=False, dropna=False)["value"]
@@ -57,7 +59,8 @@ def over_trainings(values: pd.DataFrame) -> pd.DataFrame:
 
 
 def repeated_models(settings: Params) -> dict[str, list[str]]:
-    """The model of each repeated row, and it with its copies; the weak ones of autoguidance are not measured by themselves."""
+    """The model of each repeated row, and it with its copies; the weak ones of autoguidance are not measured by
+    themselves."""
     repeats = settings.repeats
     if repeats is None:
         return {}
@@ -88,7 +91,8 @@ def _quality(repeats: Repeats, files: Sequence[Path]) -> Iterator[pd.DataFrame]:
 
 
 def _denoising(settings: Params, repeats: Repeats, files: Mapping[str, Path]) -> Iterator[pd.DataFrame]:
-    """PSNR told the right class, a wrong one or nothing, what the wrong one costs, and scatter of phi, by noise level."""
+    """PSNR told the right class, a wrong one or nothing, what the wrong one costs, and scatter of phi, by noise
+    level."""
     for model, names in repeated_models(settings).items():
         for name in _given("denoising", names, files):
             found = artifacts.read_json(files[name], "denoising")[0]

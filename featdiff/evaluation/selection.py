@@ -40,7 +40,8 @@ def counts(settings: Evaluation, data: ImageArchive) -> Counts:
 
 
 def common_count(settings: Evaluation, data: ImageArchive) -> int:
-    """The n of every comparison with a class of this data set; refuses a class that is too small for the settings' neighbours."""
+    """The n of every comparison with a class of this data set; refuses a class that is too small for the settings'
+    neighbours."""
     rows = {split: data.rows_by_label(split) for split in ("train", "test")}
     sizes = {
         f"{name} ({split})": len(rows[split][label])

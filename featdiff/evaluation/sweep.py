@@ -1,4 +1,5 @@
-"""The sweep: one table of models that differ in one setting each, so that open questions are answered by numbers side by side."""
+"""The sweep: one table of models that differ in one setting each, so that open questions are answered by numbers side
+by side."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -34,8 +35,8 @@ COLUMNS = [
 def write(settings: Params, evaluations: Sequence[Path], denoisings: Mapping[str, Path], out: Path) -> None:
     """Write the table, a row for each of ``settings.sweep`` in that order.
 
-    ``denoisings`` are the denoising files by the names of the models. Means are over the classes; a spread is the standard
-    deviation of that mean over the evaluation's repeated draws, not over trainings.
+    ``denoisings`` are the denoising files by the names of the models. Means are over the classes; a spread is the
+    standard deviation of that mean over the evaluation's repeated draws, not over trainings.
     """
     found = {}
     for path in evaluations:

@@ -50,7 +50,8 @@ class CentroidTable:
         return bool(self.sigmas[0] > 0)  # asked at each step, a GPU would be waited for each time
 
     def extrapolated(self, strength: float) -> "CentroidTable":
-        """Centroids moved away from (or, below 1, towards) the mean over the classes; ``strength = 1`` changes nothing."""
+        """Centroids moved away from (or, below 1, towards) the mean over the classes; ``strength = 1`` changes
+        nothing."""
         middle = self.values.mean(0, keepdim=True)
         return CentroidTable(torch.lerp(middle, self.values, strength), self.sigmas, self.classes, self.checkpoint)
 
@@ -80,10 +81,11 @@ def class_centroid(
 
 
 def extract(settings: Centroids, data: Path, model: Path, out: Path, *, new_classes: bool = False) -> None:
-    """Write the centroid table of a checkpoint over the training images of an archive; ``new_classes`` may be others than its own.
+    """Write the centroid table of a checkpoint over the training images of an archive; ``new_classes`` may be others
+    than its own.
 
-    A model trained with partners at the image's noise level gets the grid of noise levels; one trained with clean partners
-    gets the one level it knows, that of clean images.
+    A model trained with partners at the image's noise level gets the grid of noise levels; one trained with clean
+    partners gets the one level it knows, that of clean images.
     """
     made = artifacts.manifest("centroids", settings, {"dataset": data, "checkpoint": model})
     trained = checkpoint.read(model)

@@ -1,7 +1,8 @@
 """How the features of a class gather (arXiv 2410.11646, figure 2): for each block and noise level, on test images.
 
-Scatter between classes over scatter within them, and the share of test images that lie nearest to the centroid of their own
-class, centroids being means over training images under noise of the same level. Chance is one over the number of classes.
+Scatter between classes over scatter within them, and the share of test images that lie nearest to the centroid of their
+own class, centroids being means over training images under noise of the same level. Chance is one over the number of
+classes.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -56,7 +57,8 @@ def features_of(denoiser: NetworkDenoiser, noisy: Tensor, sigma: float) -> Tenso
 
 
 def scatter(features: Sequence[Tensor]) -> tuple[float, float]:
-    """Between-class and within-class scatter: traces of the covariance of the class means and of the mean class covariance.
+    """Between-class and within-class scatter: traces of the covariance of the class means and of the mean class
+    covariance.
 
     ``features`` has one (N, D) tensor a class; classes weigh the same.
     """
@@ -67,7 +69,8 @@ def scatter(features: Sequence[Tensor]) -> tuple[float, float]:
 
 
 def nearest_centroid(training: Sequence[Tensor], test: Sequence[Tensor]) -> float:
-    """Share of the test features, each class weighing the same, that lie nearest to the mean training feature of their class."""
+    """Share of the test features, each class weighing the same, that lie nearest to the mean training feature of their
+    class."""
     centroids = torch.stack([f.mean(0) for f in training])
     right = [(torch.cdist(f, centroids).argmin(1) == label).double().mean() for label, f in enumerate(test)]
     return torch.stack(right).mean().item()

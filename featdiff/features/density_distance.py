@@ -4,9 +4,9 @@ The distance of two class densities is the integrated distance of their scores,
 
     d^2(y, y') = integral of E_{x ~ q_sigma(.|y)} || grad log q_sigma(x|y) - grad log q_sigma(x|y') ||^2 sigma d sigma,
 
-the mean of both directions. A Euclidean embedding has constants ``A d^2 <= || phi_y - phi_y' ||^2 <= B d^2``. By Tweedie's formula
-the difference of two scores is that of two clean estimates over sigma^2, so a denoiser that can be told the class is enough,
-a feature-guided network or, as a judge that knows no centroids, a label-conditional one.
+the mean of both directions. A Euclidean embedding has constants ``A d^2 <= || phi_y - phi_y' ||^2 <= B d^2``. By
+Tweedie's formula the difference of two scores is that of two clean estimates over sigma^2, so a denoiser that can be
+told the class is enough, a feature-guided network or, as a judge that knows no centroids, a label-conditional one.
 """
 
 import math
@@ -28,18 +28,20 @@ from featdiff.settings.centroids import Distances
 
 
 class Directed(NamedTuple):
-    """Directed distances d^2 (K, K), from the density of the row to that of the column, and their standard errors (K, K)."""
+    """Directed distances d^2 (K, K), from the density of the row to that of the column, and their standard errors (K,
+    K)."""
 
     value: Tensor
     error: Tensor
 
 
 def directed(denoiser: Denoiser, images: Mapping[int, Tensor], settings: Distances) -> Directed:
-    """Estimate d^2 between all pairs of classes; ``denoiser`` is told labels, ``images`` are (N, ...) draws of each class.
+    """Estimate d^2 between all pairs of classes; ``denoiser`` is told labels, ``images`` are (N, ...) draws of each
+    class.
 
-    Unbiased for the scores of this denoiser: each image meets ``draws`` noise levels, log-uniform between ``sigma_min`` and
-    ``sigma_max``, one in each of as many equal parts, and the integrand ``|| D_y - D_y' ||^2 / sigma^2`` is averaged over
-    them. The error is that of the mean over images.
+    Unbiased for the scores of this denoiser: each image meets ``draws`` noise levels, log-uniform between ``sigma_min``
+    and ``sigma_max``, one in each of as many equal parts, and the integrand ``|| D_y - D_y' ||^2 / sigma^2`` is
+    averaged over them. The error is that of the mean over images.
     """
     labels = list(images)
     values, errors = [], []

@@ -1,4 +1,5 @@
-"""What is chosen by ``kind: NAME`` in the settings, and the tables of such choices, which are open to kinds from outside the package."""
+"""What is chosen by ``kind: NAME`` in the settings, and the tables of such choices, which are open to kinds from
+outside the package."""
 
 from collections.abc import Callable, Iterator, Mapping
 from typing import Annotated, Any, ClassVar, Generic, Protocol, TypeVar, Union, get_args
@@ -23,9 +24,11 @@ T = TypeVar("T", bound=Named)
 
 
 class Kind(Settings):
-    """One choice: its settings and, in the methods of a subclass, what it does. The docstring's first paragraph is its line in the docs.
+    """One choice: its settings and, in the methods of a subclass, what it does. The docstring's first paragraph is its
+    line in the docs.
 
-    A subclass narrows ``kind`` to ``Literal["name"]``, the name in the settings, and has a ``label``, the name for people.
+    A subclass narrows ``kind`` to ``Literal["name"]``, the name in the settings, and has a ``label``, the name for
+    people.
     """
 
     label: ClassVar[str]
@@ -59,7 +62,8 @@ class Table(Mapping[str, type[T]], Generic[T]):
         return len(self._own) + len(self._added)
 
     def add(self, thing: type[T], place: str) -> None:
-        """Add a thing from outside; ``place`` is the file and line that errors name. Raises :class:`UserError` if its name is taken."""
+        """Add a thing from outside; ``place`` is the file and line that errors name. Raises :class:`UserError` if its
+        name is taken."""
         name = thing.called()
         if name in self:
             by = self._places.get(name, "featdiff")
@@ -83,7 +87,8 @@ class Table(Mapping[str, type[T]], Generic[T]):
         return " ".join((self[name].__doc__ or "").strip().split("\n\n")[0].split()).replace("``", "`")
 
     def field(self, base: type[T] | None = None) -> "_OneOf":
-        """What makes ``Annotated[Base, TABLE.field()]`` a field that holds the settings of any of them, or of those that extend ``base``."""
+        """What makes ``Annotated[Base, TABLE.field()]`` a field that holds the settings of any of them, or of those
+        that extend ``base``."""
         return _OneOf(self, base or self.base)
 
 

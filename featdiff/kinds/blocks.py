@@ -17,9 +17,10 @@ class NetworkBlock(Kind):
     def build(self, widths: Sequence[int], *, unnormalised: Sequence[int] = (), embedding: int = 0) -> nn.Module:
         """A module that maps images (B, widths[0], H, W) and an iterator of biases to (B, widths[-1], H, W).
 
-        ``widths`` are the channels before, between and after its layers; those numbered in ``unnormalised`` are not normalised.
-        Noise level and label come through the iterator: one bias (B, C) for each :class:`featdiff.networks.unet.ConvNormReLU` in the
-        module, in the order of its parts; a module without such layers takes none.
+        ``widths`` are the channels before, between and after its layers; those numbered in ``unnormalised`` are not
+        normalised. Noise level and label come through the iterator: one bias (B, C) for each
+        :class:`featdiff.networks.unet.ConvNormReLU` in the module, in the order of its parts; a module without such
+        layers takes none.
         """
         raise NotImplementedError
 

@@ -83,7 +83,8 @@ class BlurCorruption(Corruption):
 
 
 class MaskCorruption(Corruption):
-    """A soft radial mask and a little noise: the pixel at radius r is multiplied by ``exp(-strength exp(-r^2 / 2))``."""
+    """A soft radial mask and a little noise: the pixel at radius r is multiplied by ``exp(-strength exp(-r^2 /
+    2))``."""
 
     kind: Literal["mask"]
     label = "soft mask"

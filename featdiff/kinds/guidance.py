@@ -37,7 +37,8 @@ class Guidance(Kind):
         return self
 
     def guided(self, model: Model, weak: Model | None) -> Denoiser:
-        """A denoiser whose condition is a class label; ``model.told()`` is the model told the class, and None is no class."""
+        """A denoiser whose condition is a class label; ``model.told()`` is the model told the class, and None is no
+        class."""
         raise NotImplementedError
 
 
@@ -85,7 +86,8 @@ class FeatureGuidance(StrongGuidance):
 
 
 class ClassifierFreeGuidance(StrongGuidance):
-    """``D(none) + strength (D(label) - D(none))``; 1 is the label-conditional model at half the cost (arXiv 2207.12598)."""
+    """``D(none) + strength (D(label) - D(none))``; 1 is the label-conditional model at half the cost (arXiv
+    2207.12598)."""
 
     kind: Literal["classifier-free"]
     label = "classifier-free guidance"
@@ -98,7 +100,8 @@ class ClassifierFreeGuidance(StrongGuidance):
 
 
 class Autoguidance(StrongGuidance):
-    """``D_weak + strength (D - D_weak)``, both told the class, by a less trained or smaller model (arXiv 2406.02507)."""
+    """``D_weak + strength (D - D_weak)``, both told the class, by a less trained or smaller model (arXiv
+    2406.02507)."""
 
     kind: Literal["autoguidance"]
     label = "autoguidance"

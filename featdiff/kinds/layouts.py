@@ -26,7 +26,8 @@ class Layout(Kind):
     size: Side = Field(description="Side of an image, in pixels.")
 
     def lay(self, image: Image, test_fraction: float) -> Laid:
-        """The pixels of an image, of whole ones (size, size, C) uint8; :class:`featdiff.data.sources.BadImage` if it can't be."""
+        """The pixels of an image, of whole ones (size, size, C) uint8; :class:`featdiff.data.sources.BadImage` if it
+        can't be."""
         raise NotImplementedError
 
 

@@ -1,4 +1,5 @@
-"""Every measure of a set of images: its name in the tables, its name for people, which way is better, and how it is computed.
+"""Every measure of a set of images: its name in the tables, its name for people, which way is better, and how it is
+computed.
 
 Those of features take a pair of sets of features; the others are computed by :mod:`featdiff.evaluation.measure`.
 """
@@ -37,9 +38,11 @@ class Pair:
 
 
 class Measure:
-    """A number of a set of images, of each class and over all. The docstring's first paragraph is its line in the report.
+    """A number of a set of images, of each class and over all. The docstring's first paragraph is its line in the
+    report.
 
-    ``better`` is "low", "high" or "real" (as close to real test images as possible); the report shows ``scale`` times the value.
+    ``better`` is "low", "high" or "real" (as close to real test images as possible); the report shows ``scale`` times
+    the value.
     """
 
     name: ClassVar[str]
@@ -60,7 +63,8 @@ class FeatureMeasure(Measure):
 
     @staticmethod
     def values(pair: Pair) -> Sequence[float]:
-        """The values of one draw, mostly one: the number in the table is the mean over all draws, its spread their deviation."""
+        """The values of one draw, mostly one: the number in the table is the mean over all draws, its spread their
+        deviation."""
         raise NotImplementedError
 
 

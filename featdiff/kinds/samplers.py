@@ -36,7 +36,8 @@ class Sampler(Kind):
         raise NotImplementedError
 
     def function(self, process: Process) -> Run:
-        """The sampler ``run(denoiser, x, levels, noise, condition) -> sample`` (:class:`featdiff.diffusion.denoiser.Sampler`)."""
+        """The sampler ``run(denoiser, x, levels, noise, condition) -> sample``
+        (:class:`featdiff.diffusion.denoiser.Sampler`)."""
         raise NotImplementedError
 
 

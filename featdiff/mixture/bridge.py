@@ -1,8 +1,9 @@
-"""The bridge from exact mixtures to networks: a feature-guided network trained on samples of a mixture, against the truth.
+"""The bridge from exact mixtures to networks: a feature-guided network trained on samples of a mixture, against the
+truth.
 
-The mixture is one of small images (a dimension a pixel), so everything that users train with runs unchanged: archive, groups
-of a class, projected score, centroids, guidance, samplers (arXiv 2410.11646). Yet the best denoiser is known in closed form,
-with the class (what the guided network should be) and without it (what an unguided one should be).
+The mixture is one of small images (a dimension a pixel), so everything that users train with runs unchanged: archive,
+groups of a class, projected score, centroids, guidance, samplers (arXiv 2410.11646). Yet the best denoiser is known in
+closed form, with the class (what the guided network should be) and without it (what an unguided one should be).
 """
 
 import math
@@ -59,10 +60,11 @@ class Trained(NamedTuple):
 
 
 def run_bridge(settings: Bridge, out: Path | str, *, state: Path | str, threads: int = 1) -> None:
-    """Train both networks on samples of the mixture, compare them with it, and write tables and pictures to the folder ``out``.
+    """Train both networks on samples of the mixture, compare them with it, and write tables and pictures to the folder
+    ``out``.
 
-    What training leaves lies under ``state``: an interrupted run goes on where it was. With two threads the networks are
-    trained side by side; the numbers do not depend on it.
+    What training leaves lies under ``state``: an interrupted run goes on where it was. With two threads the networks
+    are trained side by side; the numbers do not depend on it.
     """
     out, law = Path(out), image_mixture(settings)
     with one_thread_an_operation():
@@ -79,9 +81,9 @@ def run_bridge(settings: Bridge, out: Path | str, *, state: Path | str, threads:
 def image_mixture(settings: Bridge) -> GaussianMixture:
     """The law, on images of ``side`` x ``side`` pixels in [0, 1]; classes weigh the same, ``weights`` are within each.
 
-    Component k is a grating of height ``shift`` in its own direction, and around it a rough Gaussian texture: covariance
-    ``contrast^2 exp(-distance / length)``, distances counted half along the grating's lines. Rounding to 8 bits is part
-    of the law.
+    Component k is a grating of height ``shift`` in its own direction, and around it a rough Gaussian texture:
+    covariance ``contrast^2 exp(-distance / length)``, distances counted half along the grating's lines. Rounding to 8
+    bits is part of the law.
     """
     count, side = sum(map(len, settings.weights)), settings.side
     place = torch.cartesian_prod(*[torch.arange(side, dtype=torch.float64)] * 2) - (side - 1) / 2  # (d, 2)
@@ -144,8 +146,8 @@ def components(
     """Weight, mean and covariance of each component in samples of the networks, and in samples of the exact denoiser.
 
     The exact denoiser goes through the same sampler in the same steps: what it misses is the sampler's. ``exact`` and
-    ``spread`` are mean and standard deviation of the same measure over as many exact draws, ``settings.redraws`` times. Also
-    returns pictures (N, H, W, C) by name. The classes, and last the whole mixture, are shared out to threads.
+    ``spread`` are mean and standard deviation of the same measure over as many exact draws, ``settings.redraws`` times.
+    Also returns pictures (N, H, W, C) by name. The classes, and last the whole mixture, are shared out to threads.
     """
     groups = (*range(len(settings.weights)), EVERY)
     with ThreadPoolExecutor(threads) as pool:
@@ -285,11 +287,12 @@ def _sample(denoiser: Denoiser, shape: Checkpoint, group: int, sampler: Discrete
 
 
 def _measured(law: GaussianMixture, group: int, x: Tensor) -> dict[tuple[str, str], float]:
-    """By (component, measure), samples ``x`` (N, d) of one class, or of everything; each counts for its likeliest component.
+    """By (component, measure), samples ``x`` (N, d) of one class, or of everything; each counts for its likeliest
+    component.
 
-    weight: share of the samples. mean: distance to the component's mean, root mean square over pixels, in pixel deviations.
-    variance: sampled over exact total variance. covariance: distance to the exact one, relative, Frobenius norm. "none":
-    share of the samples that are likeliest in a component of another class.
+    weight: share of the samples. mean: distance to the component's mean, root mean square over pixels, in pixel
+    deviations. variance: sampled over exact total variance. covariance: distance to the exact one, relative, Frobenius
+    norm. "none": share of the samples that are likeliest in a component of another class.
     """
     nearest = law.posterior(x).argmax(1)
     wanted = range(law.count) if group == EVERY else (law.classes == group).nonzero().flatten().tolist()

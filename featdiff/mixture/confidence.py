@@ -1,4 +1,5 @@
-"""The first two claims of arXiv 2403.01639: guidance raises confidence, path by path, and lowers differential entropy."""
+"""The first two claims of arXiv 2403.01639: guidance raises confidence, path by path, and lowers differential
+entropy."""
 
 import math
 from typing import Any, NamedTuple
@@ -91,11 +92,12 @@ def _measure(
 
 
 def smallest_inner_product(denoiser: MixtureDenoiser, y: int, levels: Tensor) -> float:
-    """The least ``<S^-1 (m_y - m_a), S^-1 (m_y - m_b)>`` over pairs of other components and times, in units of its scale.
+    """The least ``<S^-1 (m_y - m_a), S^-1 (m_y - m_b)>`` over pairs of other components and times, in units of its
+    scale.
 
     ``m`` and ``S`` are the noisy means and covariance; for ``Sigma = s I`` this is the cosine of ``mu_y - mu_a`` and
-    ``mu_y - mu_b``, the condition of the paper: where it is not negative, guidance raises every path's confidence. Not a number
-    for own covariances or a class of several components, for which the paper has no condition.
+    ``mu_y - mu_b``, the condition of the paper: where it is not negative, guidance raises every path's confidence. Not
+    a number for own covariances or a class of several components, for which the paper has no condition.
     """
     mixture = denoiser.mixture
     own = (mixture.classes == y).nonzero().flatten()

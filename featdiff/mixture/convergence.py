@@ -1,11 +1,12 @@
-"""Every sampler of the package against the exact conditional law of a random mixture, and its order in the number of steps.
+"""Every sampler of the package against the exact conditional law of a random mixture, and its order in the number of
+steps.
 
-Each sampler starts from exact draws of the noisy law, so what is left is the sampler's own error: the sliced Wasserstein
-distance of its samples to as many exact draws, beside the distance that other exact draws have by chance. The order is the
-slope of the error in the number of steps: for samplers that draw no noise the median distance to the same path in very fine
-steps (a mean would be ruled by the few paths that end at another component), for the others the distance in law less the part
-that chance explains. The ascent guesses its noise level from the residual, so it converges to another law: a good one only
-in many dimensions.
+Each sampler starts from exact draws of the noisy law, so what is left is the sampler's own error: the sliced
+Wasserstein distance of its samples to as many exact draws, beside the distance that other exact draws have by chance.
+The order is the slope of the error in the number of steps: for samplers that draw no noise the median distance to the
+same path in very fine steps (a mean would be ruled by the few paths that end at another component), for the others the
+distance in law less the part that chance explains. The ascent guesses its noise level from the residual, so it
+converges to another law: a good one only in many dimensions.
 """
 
 import math
@@ -152,7 +153,8 @@ def _measure(
 
 
 def _fine(mixture: GaussianMixture, process: Process, top: float, x: Tensor, settings: Convergence) -> Tensor:
-    """Where the probability flow takes ``x``: Heun's method in very fine steps, after a change to the exploding process."""
+    """Where the probability flow takes ``x``: Heun's method in very fine steps, after a change to the exploding
+    process."""
     scale = process.operator(top).item()
     levels = karras(process.sigma(top) / scale, settings.sigma_end, FINE * max(settings.steps))
     classes = torch.zeros((), dtype=torch.int64).expand(len(x))
@@ -161,8 +163,8 @@ def _fine(mixture: GaussianMixture, process: Process, top: float, x: Tensor, set
 
 
 def _order(measured: dict[int, tuple[float, float]], chance: Estimate, kind: Kind) -> dict[str, Any]:
-    """Minus the slope of ``log error`` against ``log steps``: for path errors over the three finest grids, for distances in
-    law over the grids whose error rises three deviations above chance."""
+    """Minus the slope of ``log error`` against ``log steps``: for path errors over the three finest grids, for
+    distances in law over the grids whose error rises three deviations above chance."""
     if kind.noisy:
         errors = {n: d - chance.value for n, (d, _) in measured.items() if d > chance.value + 3 * chance.error}
     else:

@@ -1,9 +1,10 @@
-"""A Gaussian mixture as an exact denoiser, with the protocol of a network: ``denoiser(x, t, condition) -> E[x_0 | x_t]``.
+"""A Gaussian mixture as an exact denoiser, with the protocol of a network: ``denoiser(x, t, condition) -> E[x_0 |
+x_t]``.
 
 For component k, ``E[x_0 | x_t, k] = mu_k + G_k (x_t - C mu_k)`` with ``G_k = Sigma_k C' S_k^-1`` and
-``S_k = C Sigma_k C' + sigma^2 I``; the mixture weighs them by the posterior. Unlike Tweedie's formula this needs no inverse
-of ``C``. With a shared covariance the posterior's logits are linear in ``x``, so a call is three small matrix products and
-a softmax.
+``S_k = C Sigma_k C' + sigma^2 I``; the mixture weighs them by the posterior. Unlike Tweedie's formula this needs no
+inverse of ``C``. With a shared covariance the posterior's logits are linear in ``x``, so a call is three small matrix
+products and a softmax.
 """
 
 from dataclasses import dataclass
@@ -21,7 +22,8 @@ FEW_LEVELS = 8  # in one call: below, preparing each level costs less than a mat
 
 
 class MixtureDenoiser:
-    """``denoiser(x, t, condition)``: ``x`` (B, ...) with d numbers a row, levels ``t`` (B,), classes (B,) or None; -1 is none.
+    """``denoiser(x, t, condition)``: ``x`` (B, ...) with d numbers a row, levels ``t`` (B,), classes (B,) or None; -1
+    is none.
 
     The arithmetic is in float64 on the mixture's device; the estimate has the dtype of ``x``. It is fastest on an ``x``
     whose memory runs along the batch (a transposed (d, B) tensor) and on one level for all rows.
@@ -139,7 +141,8 @@ def affine(mixture: GaussianMixture, process: Process, t: float) -> Affine:
 
 
 def _clean_by_row(mixture: GaussianMixture, process: Process, x: Tensor, t: Tensor) -> Tensor:
-    """Every row its own level, ``x`` (B, m): the formulas of the module's docstring, batched over rows and components."""
+    """Every row its own level, ``x`` (B, m): the formulas of the module's docstring, batched over rows and
+    components."""
     operators, sigmas = (values.to(mixture.means) for values in process.rows(t.to(mixture.means)))
     noise = sigmas**2
     if operators.ndim == 1:

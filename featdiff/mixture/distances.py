@@ -13,8 +13,8 @@ def directions(count: int, dim: int, generator: torch.Generator) -> Tensor:
 
 
 def sliced_wasserstein(a: Tensor, b: Tensor, along: Tensor) -> float:
-    """Mean over directions ``along`` (d, L) of the 1-Wasserstein distance between the projections of equally many points
-    ``a`` and ``b`` (N, d): sorted projections are an optimal coupling.
+    """Mean over directions ``along`` (d, L) of the 1-Wasserstein distance between the projections of equally many
+    points ``a`` and ``b`` (N, d): sorted projections are an optimal coupling.
 
     The 2-Wasserstein distance would be ruled by the chance shares of components that lie far apart.
     """

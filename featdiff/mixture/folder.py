@@ -1,4 +1,5 @@
-"""The folder of a study: one JSON file that vouches for the tables beside it by their SHA-256, and an archive of arrays.
+"""The folder of a study: one JSON file that vouches for the tables beside it by their SHA-256, and an archive of
+arrays.
 
 The JSON file is written last, so a folder that was cut off has none.
 """
@@ -48,7 +49,8 @@ def write(
 def read(folder: Path | str, name: str, kind: str, tables: Sequence[str], *, command: str, **csv: Any) -> Contents:
     """Read what :func:`write` wrote; ``csv`` are options of :func:`pandas.read_csv`.
 
-    Raises :class:`UserError` when a file is missing, damaged or of another run than the others; ``command`` is what to run then.
+    Raises :class:`UserError` when a file is missing, damaged or of another run than the others; ``command`` is what to
+    run then.
     """
     folder = Path(folder)
     summary, made = artifacts.read_json(folder / f"{name}.json", kind)

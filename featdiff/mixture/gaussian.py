@@ -1,8 +1,8 @@
 """Exact Gaussian mixtures: sample, density, score, posterior, divergence, in float64 and by log-sum-exp throughout.
 
-A mixture pushed through a linear corruption ``x_t = C_t x_0 + sigma_t n`` is a Gaussian mixture again, so every quantity at
-every time is this class's, of ``mixture.at(process, t)``. Components belong to classes (by default each its own); the law
-of one class, ``mixture.given(y)``, is a mixture too.
+A mixture pushed through a linear corruption ``x_t = C_t x_0 + sigma_t n`` is a Gaussian mixture again, so every
+quantity at every time is this class's, of ``mixture.at(process, t)``. Components belong to classes (by default each its
+own); the law of one class, ``mixture.given(y)``, is a mixture too.
 """
 
 import math
@@ -21,9 +21,9 @@ Array = Tensor | np.ndarray | Sequence
 class GaussianMixture:
     """``sum_k w_k N(mu_k, Sigma_k)``: means (K, d), covariances (d, d) shared or (K, d, d) own, weights (K,).
 
-    ``weights`` default to equal, ``classes`` (K,) to each component its own class. Raises :class:`UserError` for whatever is
-    not a mixture: a covariance that is not symmetric and positive definite, weights that are negative or do not sum to
-    one, dimensions that disagree.
+    ``weights`` default to equal, ``classes`` (K,) to each component its own class. Raises :class:`UserError` for
+    whatever is not a mixture: a covariance that is not symmetric and positive definite, weights that are negative or do
+    not sum to one, dimensions that disagree.
     """
 
     def __init__(self, means: Array, covariances: Array, weights: Array | None = None, classes: Array | None = None):

@@ -2,7 +2,8 @@
 
 - Bradley and Nakkiran (arXiv 2408.09000): for two Gaussians, guided DDPM, guided DDIM and the tilted density differ.
 - Chidambaram et al. (arXiv 2409.13074): on two intervals, guidance pushes to the far edge, and in practice beyond.
-- Karras et al. (arXiv 2406.02507) and Kynkaanniemi et al. (arXiv 2404.07724): autoguidance and limited intervals against
+- Karras et al. (arXiv 2406.02507) and Kynkaanniemi et al. (arXiv 2404.07724): autoguidance and limited intervals
+against
   classifier-free guidance in the plane: outliers against lost modes.
 """
 
@@ -47,7 +48,8 @@ def two_gaussians(settings: Neighbours) -> list[Row]:
 def two_intervals(settings: Neighbours) -> list[Row]:
     """Mean and share inside the support of samples guided to the upper of two intervals, by the probability flow.
 
-    Seen at the last level, time 1e-5 of the Ornstein-Uhlenbeck process: the clean estimate itself never leaves the support.
+    Seen at the last level, time 1e-5 of the Ornstein-Uhlenbeck process: the clean estimate itself never leaves the
+    support.
     """
     denoiser = UniformDenoiser([(-2.0, -1.0), (1.0, 2.0)])
     levels = logarithmic(math.sqrt(math.expm1(20.0)), math.sqrt(math.expm1(2e-5)), settings.uniform_steps)
@@ -79,8 +81,8 @@ class PlaneResult(NamedTuple):
 def plane(settings: Neighbours) -> PlaneResult:
     """Guidance in the plane: a model that is a blurred version of the truth, and a weaker, more blurred one.
 
-    An outlier lies where the true class density is below that of 99% of exact draws; a mode is lost that holds less than a
-    quarter of its share.
+    An outlier lies where the true class density is below that of 99% of exact draws; a mode is lost that holds less
+    than a quarter of its share.
     """
     true = two_trees(0.0)
     strong, weak = (MixtureDenoiser(two_trees(blur)) for blur in settings.plane_blurs)
@@ -114,7 +116,8 @@ def plane(settings: Neighbours) -> PlaneResult:
 
 
 def two_trees(blur: float, *, depth: int = 3) -> GaussianMixture:
-    """Two classes, each a branching curve of narrow Gaussians in the plane, grown from one root; ``blur`` widens all."""
+    """Two classes, each a branching curve of narrow Gaussians in the plane, grown from one root; ``blur`` widens
+    all."""
     means, covariances, weights, classes = [], [], [], []
 
     def grow(root: tuple[float, float], angle: float, level: int, y: int) -> None:

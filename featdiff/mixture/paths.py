@@ -1,7 +1,8 @@
 """Guided paths with common random numbers: the same starts and the same noise for every strength of guidance.
 
-Paths come in grains of fixed size, each with its own generator. A thread works on a block of as many whole grains as keeps its
-arrays in the processor's cache, which is where the speed comes from; path 1234 is the same whatever the blocks and threads.
+Paths come in grains of fixed size, each with its own generator. A thread works on a block of as many whole grains as
+keeps its arrays in the processor's cache, which is where the speed comes from; path 1234 is the same whatever the
+blocks and threads.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -28,7 +29,8 @@ R = TypeVar("R")
 
 
 class Paths(NamedTuple):
-    """Ends of paths (strengths, N, d), and the entropy each lost to guidance (strengths, N); zero where not asked for."""
+    """Ends of paths (strengths, N, d), and the entropy each lost to guidance (strengths, N); zero where not asked
+    for."""
 
     ends: Tensor
     lost: Tensor
@@ -56,7 +58,8 @@ def guided_paths(
     entropy: bool = False,
     threads: int = 1,
 ) -> Paths:
-    """Run ``count`` paths of class ``y`` from a standard normal start, one for each ``eta``, by classifier-free guidance.
+    """Run ``count`` paths of class ``y`` from a standard normal start, one for each ``eta``, by classifier-free
+    guidance.
 
     ``entropy`` also integrates what guidance takes from the differential entropy, by steps of the levels' distance.
     """
@@ -78,7 +81,8 @@ def guided_paths(
 
 
 def in_blocks(count: int, work: Callable[[int, int], R], *, size: int = GRAIN, threads: int) -> list[R]:
-    """``work(index, rows)`` for each block of ``size`` of ``count`` rows, in order; the blocks are shared out to threads."""
+    """``work(index, rows)`` for each block of ``size`` of ``count`` rows, in order; the blocks are shared out to
+    threads."""
     with ThreadPoolExecutor(threads) as pool:
         jobs = [pool.submit(work, i, min(size, count - i * size)) for i in range(-(-count // size))]
         return [job.result() for job in jobs]

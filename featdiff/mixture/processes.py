@@ -1,7 +1,7 @@
 """Forward processes ``x_t = C_t x_0 + sigma_t n`` under which a Gaussian mixture stays one.
 
-Three kinds: variance exploding (``C = 1``), Ornstein-Uhlenbeck (arXiv 2403.01639) and soft, with matrices ``C_t`` for blur
-and mask (arXiv 2209.05442).
+Three kinds: variance exploding (``C = 1``), Ornstein-Uhlenbeck (arXiv 2403.01639) and soft, with matrices ``C_t`` for
+blur and mask (arXiv 2209.05442).
 """
 
 import math

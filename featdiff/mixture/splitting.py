@@ -1,7 +1,8 @@
-"""The third claim of arXiv 2403.01639: in coarse steps, strong guidance splits the centre of three aligned means in two.
+"""The third claim of arXiv 2403.01639: in coarse steps, strong guidance splits the centre of three aligned means in
+two.
 
-Near the centre a step is linear: with ``a = exp(-e^-2t mu^2 / 2)`` and ``f = e^-2t mu^2 2a / (1 + 2a)`` it multiplies by
-``1 - eta h f`` (DDIM) or ``1 - h - 2 eta h f`` (DDPM), so the centre repels once that is below minus one.
+Near the centre a step is linear: with ``a = exp(-e^-2t mu^2 / 2)`` and ``f = e^-2t mu^2 2a / (1 + 2a)`` it multiplies
+by ``1 - eta h f`` (DDIM) or ``1 - h - 2 eta h f`` (DDPM), so the centre repels once that is below minus one.
 """
 
 import math

@@ -1,7 +1,8 @@
 """A mixture of intervals as an exact denoiser: densities with bounded support, where guidance reaches the edge.
 
-``x_0`` is uniform on interval k with probability ``w_k`` (arXiv 2409.13074 studies two); given ``x = x_0 + t n`` it is a
-truncated Gaussian, whose mean and mass are in closed form. All by logarithms, so that it holds far outside and at t = 1e-4.
+``x_0`` is uniform on interval k with probability ``w_k`` (arXiv 2409.13074 studies two); given ``x = x_0 + t n`` it is
+a truncated Gaussian, whose mean and mass are in closed form. All by logarithms, so that it holds far outside and at t =
+1e-4.
 """
 
 import math

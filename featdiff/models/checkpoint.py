@@ -48,8 +48,8 @@ def new_denoiser(spec: TrainSpec, data: DataDescription) -> NetworkDenoiser:
     """
     if data.size % spec.network.factor:
         raise UserError(
-            f"images of {data.size} pixels do not fit this network, whose smallest scale is 1/{spec.network.factor} of them: "
-            f"choose a multiple of {spec.network.factor}, or fewer widths"
+            f"images of {data.size} pixels do not fit this network, whose smallest scale is 1/{spec.network.factor} of "
+            f"them: choose a multiple of {spec.network.factor}, or fewer widths"
         )
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(spec.seed)

@@ -1,4 +1,5 @@
-"""From a sampling's settings, checkpoints and centroid tables to one guided denoiser that counts its network evaluations."""
+"""From a sampling's settings, checkpoints and centroid tables to one guided denoiser that counts its network
+evaluations."""
 
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -67,7 +68,8 @@ class Arithmetic(NamedTuple):
 
 
 class Model:
-    """A trained model on its device, to be told class labels (B,) whatever it understands: labels, centroids or nothing."""
+    """A trained model on its device, to be told class labels (B,) whatever it understands: labels, centroids or
+    nothing."""
 
     def __init__(self, source: Source, device: torch.device, arithmetic: Arithmetic = Arithmetic()):  # noqa: B008
         self.trained: Checkpoint = checkpoint.read(source.checkpoint)
@@ -119,7 +121,8 @@ class GuidedDenoiser:
 
     @property
     def classes(self) -> tuple[str, ...]:
-        """Names of the labels it can be told: those of its centroids, which may be of new classes, or of the data set."""
+        """Names of the labels it can be told: those of its centroids, which may be of new classes, or of the data
+        set."""
         table = self.models[0].table
         return table.classes if table is not None else self.trained.data.classes
 

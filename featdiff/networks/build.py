@@ -19,7 +19,8 @@ def build(
     corruption: CorruptionRow | None = None,
     clean_partners: bool = False,
 ) -> NetworkDenoiser:
-    """A fresh denoiser for images of ``size`` x ``size`` pixels. Where the condition is not the feature the taps only read: their scales are not trained."""
+    """A fresh denoiser for images of ``size`` x ``size`` pixels. Where the condition is not the feature the taps only
+    read: their scales are not trained."""
     unet = FeatureUNet(
         channels,
         network.widths,

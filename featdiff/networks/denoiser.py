@@ -2,7 +2,8 @@
 
 Three parameterisations, by setting:
 
-- ``edm`` (Karras et al., arXiv 2206.00364, equation 7): ``x0_hat = c_skip (x - mean) + c_out f(c_in (x - mean), c_noise) + mean``
+- ``edm`` (Karras et al., arXiv 2206.00364, equation 7): ``x0_hat = c_skip (x - mean) + c_out f(c_in (x - mean),
+c_noise) + mean``
   with the noise level embedded. Inputs and targets of the network have unit variance at every noise level.
 - ``residual`` (arXiv 2410.11646): ``x0_hat = x - f(x)``, blind to the noise level.
 - ``soft`` (arXiv 2209.05442): ``x0_hat = x + s f((x - mean) / s, t)``, for any corruption, told its level t; the scale
@@ -48,7 +49,8 @@ class NetworkDenoiser(nn.Module):
 
     @property
     def clean(self) -> float:
-        """The level that stands for a clean image; under a corruption one of its own if the network learns from such."""
+        """The level that stands for a clean image; under a corruption one of its own if the network learns from
+        such."""
         if self.form == "soft":
             return levels.BELOW if self.clean_partners else 0.0
         return levels.CLEAN

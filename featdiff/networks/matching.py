@@ -8,8 +8,9 @@ block how far each channel mean should move; the block adds that shift, scaled b
 A match is a function ``(columns, means) -> shift``: ``columns`` is the slice of ``phi`` that belongs to the block and
 ``means`` its channel means, of shape (B, C).
 
-By setting the standard deviations ``s_j`` over the positions of a channel are matched as well. They follow the means in the block's part
-of ``phi``, have learned scalars ``v_j`` of their own, and scale what is left of a channel without its mean:
+By setting the standard deviations ``s_j`` over the positions of a channel are matched as well. They follow the means in
+the block's part of ``phi``, have learned scalars ``v_j`` of their own, and scale what is left of a channel without its
+mean:
 
     a_j(u) <- mean_j + w_j (phi_target_j - mean_j) + (1 + v_j (s_target_j - s_j) / s_j) (a_j(u) - mean_j)
 """
@@ -37,10 +38,10 @@ def to_features(target: Tensor) -> Match:
 def to_group(size: int) -> Match:
     """Move each image towards the others of its group: the training match, for a batch ``cat([images, partners])``.
 
-    ``images`` come in groups of ``size`` rows of one class and noise level; ``partners`` are the same images again, under
-    noise of their own. The target of image i is the mean feature vector of the other partners of its group, so a group of 2
-    is the paper's pair, both ways. The partners go through the same weights, unmodified, and the gradient flows through
-    them. One pass over both halves computes the same as two passes.
+    ``images`` come in groups of ``size`` rows of one class and noise level; ``partners`` are the same images again,
+    under noise of their own. The target of image i is the mean feature vector of the other partners of its group, so a
+    group of 2 is the paper's pair, both ways. The partners go through the same weights, unmodified, and the gradient
+    flows through them. One pass over both halves computes the same as two passes.
     """
 
     def match(columns: slice, means: Tensor) -> Tensor:
@@ -78,7 +79,8 @@ class FeatureTap(nn.Module):
         self.scale = nn.Parameter(torch.full((size,), float(initial_scale)), requires_grad=learned)
 
     def forward(self, activation: Tensor, match: Match) -> tuple[Tensor, Tensor]:
-        """Return the moved activation (B, C, H, W) and the block's part of ``phi`` before the move, (B, C) or (B, 2 C)."""
+        """Return the moved activation (B, C, H, W) and the block's part of ``phi`` before the move, (B, C) or (B, 2
+        C)."""
         means = over_positions(activation) / activation[0, 0].numel()
         if self.deviation:
             return self._with_deviation(activation, means, match)

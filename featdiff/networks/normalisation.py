@@ -17,7 +17,8 @@ EPSILON = 1e-6
 class StdNormReLU(nn.Module):
     """Divide by the standard deviation over (C, H, W), scale each channel, add a bias, set what is negative to zero.
 
-    The mean is **not** subtracted: subtracting it, as group, layer or instance normalisation do, would erase the feature.
+    The mean is **not** subtracted: subtracting it, as group, layer or instance normalisation do, would erase the
+    feature.
     """
 
     def __init__(self, channels: int):
@@ -81,5 +82,6 @@ def at_least_float(x: Tensor) -> Tensor:
 
 
 def over_positions(x: Tensor) -> Tensor:
-    """The sum over (H, W) of (B, C, H, W): (B, C). In the order of memory, on a CPU many times as fast as ``x.sum((2, 3))``."""
+    """The sum over (H, W) of (B, C, H, W): (B, C). In the order of memory, on a CPU many times as fast as ``x.sum((2,
+    3))``."""
     return x.permute(0, 2, 3, 1).flatten(1, 2).sum(1)

@@ -28,7 +28,8 @@ class ConvNormReLU(nn.Module):
         self.bias = nn.Linear(embedding, channels_out) if embedding else None
 
     def forward(self, x: Tensor, bias: Tensor | None) -> Tensor:
-        """``bias`` (B, C): what the layer's own linear map makes of the noise embedding (:meth:`FeatureUNet._biases`)."""
+        """``bias`` (B, C): what the layer's own linear map makes of the noise embedding
+        (:meth:`FeatureUNet._biases`)."""
         x = self.conv(x)
         if self.norm is not None:
             return self.norm(x, bias)
@@ -55,7 +56,8 @@ class Block(nn.Module):
 
 
 class Upsampling(nn.ConvTranspose2d):
-    """The transposed convolution 2x2 of stride 2 as what it is: one matrix product, and its results put in their places."""
+    """The transposed convolution 2x2 of stride 2 as what it is: one matrix product, and its results put in their
+    places."""
 
     def forward(self, x: Tensor, output_size: list[int] | None = None) -> Tensor:
         """Images (B, C, H, W) -> (B, D, 2 H, 2 W)."""
@@ -97,10 +99,10 @@ class FeatureUNet(nn.Module):
     """UNet whose blocks can be matched to a target feature vector.
 
     ``widths`` are the channels of the encoder blocks and, last, of the middle block. ``matched`` names the blocks that
-    take part in ``phi``, in the order of the forward pass: ``encoder0`` ... ``middle`` ... ``decoder0``. With ``patch`` of p
-    the network works on p x p pixels a position (space to depth), which at equal cost allows p times the widths. With
-    ``classes`` it can be told a label, through the noise embedding. With ``deviation`` phi holds the standard deviations of the
-    channels beside their means. ``block`` makes the blocks as :class:`Block` does.
+    take part in ``phi``, in the order of the forward pass: ``encoder0`` ... ``middle`` ... ``decoder0``. With ``patch``
+    of p the network works on p x p pixels a position (space to depth), which at equal cost allows p times the widths.
+    With ``classes`` it can be told a label, through the noise embedding. With ``deviation`` phi holds the standard
+    deviations of the channels beside their means. ``block`` makes the blocks as :class:`Block` does.
     """
 
     def __init__(
@@ -162,7 +164,8 @@ class FeatureUNet(nn.Module):
     ) -> tuple[Tensor, Tensor]:
         """Map images (B, C, H, W) and noise embeddings' input (B,) to the output image and ``phi`` (B, feature_dim).
 
-        ``phi`` holds the means (and deviations) *before* matching, so with ``match=unmatched`` it is the feature vector of ``x``.
+        ``phi`` holds the means (and deviations) *before* matching, so with ``match=unmatched`` it is the feature vector
+        of ``x``.
         """
         biases = iter(self._biases(noise, labels))
         features: list[Tensor] = []

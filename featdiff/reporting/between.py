@@ -62,10 +62,10 @@ def _strip(images: np.ndarray, shares: tuple[float, ...], found: dict[str, Any])
     alt = f"Images from {found['first']} to {found['second']}, a column a share, a row a noise"
     markup = Markup('<div class="grid">{}</div>').format(picture(pixels, alt, scale=max(1, SIDE // pixels.shape[1])))
     caption = Markup(
-        "<strong>What lies between two classes?</strong> Columns, from the left: a = {shares}. The network is asked for (1 − a) times the "
-        "centroid of {first} plus a times that of {second}; below 0 and above 1 the line leaves the classes. A row starts from "
-        "one noise and meets the same noise everywhere, so only the centroid changes along it. The first {rows} of {count} noises; "
-        "nothing was chosen by eye."
+        "<strong>What lies between two classes?</strong> Columns, from the left: a = {shares}. The network is asked "
+        "for (1 − a) times the centroid of {first} plus a times that of {second}; below 0 and above 1 the line leaves "
+        "the classes. A row starts from one noise and meets the same noise everywhere, so only the centroid changes "
+        "along it. The first {rows} of {count} noises; nothing was chosen by eye."
     ).format(
         shares=", ".join(number(a, 2).rstrip("0").rstrip(".") for a in shares),
         first=found["first"],
@@ -90,9 +90,9 @@ def _curves(found: dict[str, Any]) -> Figure:
         axes.set(title="What the judge takes them for", xlabel="a", ylabel="mean probability", ylim=(-0.02, 1.02))
         axes.legend()
     caption = Markup(
-        "<strong>How far from each class?</strong> {} to training images of each class ({} a side; bars: standard deviation over "
-        "repeated draws; dotted: what the class's own real test images get), and the mean probability that a judge, trained on "
-        "real images of all classes, gives to each of the two."
+        "<strong>How far from each class?</strong> {} to training images of each class ({} a side; bars: standard "
+        "deviation over repeated draws; dotted: what the class's own real test images get), and the mean probability "
+        "that a judge, trained on real images of all classes, gives to each of the two."
     ).format(found["distance"], found["rows"][0]["count"])
     return Figure(f"between-{name}-curves", parts, caption)
 

@@ -69,19 +69,20 @@ def lesson(bridge: Bridge) -> Markup:
     found = found[(found["measure"] == "variance") & (found["group"] != "all")]
     kept = found.groupby(["sampler", "steps", "denoiser"], sort=False)["value"].mean()
     said = "; ".join(
-        f"{_sampler(sampler, steps)} keeps {kept[sampler, steps, 'network']:.0%} of a component's variance with the network and "
-        f"{kept[sampler, steps, 'exact denoiser']:.0%} with the exact denoiser"
+        f"{_sampler(sampler, steps)} keeps {kept[sampler, steps, 'network']:.0%} of a component's variance with the "
+        f"network and {kept[sampler, steps, 'exact denoiser']:.0%} with the exact denoiser"
         for sampler, steps in dict.fromkeys((s, n) for s, n, _ in kept.index)
     )
     where = unknown.idxmax()
     verdict = "it uses what it is told" if guided[where] < unknown[where] / 2 else "it hardly uses what it is told"
     text = (
-        "<strong>From exact scores to a network.</strong> A small network was trained by the package's own loop on images drawn from "
-        "a mixture, so its best possible answer is known. Where the class matters most, at σ = {:g}, not knowing it would add {:.1%} to "
-        "the squared error that the exact denoiser of the class makes; the network, told the class by a feature centroid, adds {:.1%}: "
-        "{}. Over all noise levels it adds {:.1%} to {:.1%}. A network of the same size that is told nothing adds {:.1%} to {:.1%} to "
-        "the exact unconditional denoiser's error; the guided one left without a target adds up to {:.1%}, for it was never trained "
-        "to do without. What samples lack is a matter of the sampler as well: {}."
+        "<strong>From exact scores to a network.</strong> A small network was trained by the package's own loop on "
+        "images drawn from a mixture, so its best possible answer is known. Where the class matters most, at σ = "
+        "{:g}, not knowing it would add {:.1%} to the squared error that the exact denoiser of the class makes; the "
+        "network, told the class by a feature centroid, adds {:.1%}: {}. Over all noise levels it adds {:.1%} to "
+        "{:.1%}. A network of the same size that is told nothing adds {:.1%} to {:.1%} to the exact unconditional "
+        "denoiser's error; the guided one left without a target adds up to {:.1%}, for it was never trained to do "
+        "without. What samples lack is a matter of the sampler as well: {}."
     )
     return Markup(text).format(
         where,
@@ -117,11 +118,12 @@ def errors(bridge: Bridge) -> Figure:
         _axes(axes, rows, "excess over the least error", "What is added to the least error")
         axes.set_ylim(bottom=max(1e-5, float(rows.loc[rows["share"] > 0, "share"].min()) / 2))
     caption = (
-        "<strong>The network against the exact denoiser.</strong> Left: the error that nobody can avoid (dashed: the exact denoiser's, "
-        "with and without knowledge of the class) and the networks'. Right: what each adds to it, the mean squared distance of "
-        "its estimate to the exact one, as a share of the error that nobody can avoid; the guided network told the class is held against "
-        "the exact denoiser of that class, what is told nothing against that of the whole mixture. Crosses: what the exact denoiser "
-        "loses when it does not know the class. Bands are two standard errors over test points."
+        "<strong>The network against the exact denoiser.</strong> Left: the error that nobody can avoid (dashed: the "
+        "exact denoiser's, with and without knowledge of the class) and the networks'. Right: what each adds to it, "
+        "the mean squared distance of its estimate to the exact one, as a share of the error that nobody can avoid; "
+        "the guided network told the class is held against the exact denoiser of that class, what is told nothing "
+        "against that of the whole mixture. Crosses: what the exact denoiser loses when it does not know the class. "
+        "Bands are two standard errors over test points."
     )
     return Figure("bridge-denoising", drawn, Markup(caption))
 
@@ -138,8 +140,8 @@ def samples(bridge: Bridge) -> Figure:
             alt = f"Images of the mixture, {title}: {by}"
             drawn.append(Panel(picture(_sheet(bridge.pictures[key]), alt, scale=4), f"{title}: {by}"))
     caption = (
-        "<strong>Samples.</strong> Exact draws of the law, and images that the networks drew. Each class has one or two components; a component "
-        "is a grating with a rough texture around it."
+        "<strong>Samples.</strong> Exact draws of the law, and images that the networks drew. Each class has one or "
+        "two components; a component is a grating with a rough texture around it."
     )
     return Figure("bridge-samples", drawn, Markup(caption), narrow=True)
 
@@ -155,9 +157,10 @@ def components(bridge: Bridge) -> Figure:
             axes.set(title=title)
             axes.legend(fontsize=10)
     caption = (
-        "<strong>Is each component sampled rightly?</strong> A sample counts for the component that it most likely comes from. Gray bars reach "
-        "two standard deviations around what as many exact draws give (their distances are above zero by chance, too). The exact denoiser goes "
-        "through the same sampler in the same steps: what it misses is the sampler's fault, not the network's."
+        "<strong>Is each component sampled rightly?</strong> A sample counts for the component that it most likely "
+        "comes from. Gray bars reach two standard deviations around what as many exact draws give (their distances "
+        "are above zero by chance, too). The exact denoiser goes through the same sampler in the same steps: what it "
+        "misses is the sampler's fault, not the network's."
     )
     return Figure("bridge-components", drawn, Markup(caption))
 
@@ -173,7 +176,10 @@ def components_table(bridge: Bridge) -> Table:
     first = inside.drop_duplicates(["group", "component", "measure"])
     rows.append(_table_row("exact draws", first, guided.drop_duplicates(["group", "component", "measure"]), "exact"))
     columns = ("largest gap of a weight", "means", "variance", "covariances", "outside the class")
-    caption = "Components of the guided samples: means over components; the row of exact draws is what chance alone gives (weights: one standard deviation)."
+    caption = (
+        "Components of the guided samples: means over components; the row of exact draws "
+        "is what chance alone gives (weights: one standard deviation)."
+    )
     return Table("bridge-table", caption, columns, [Group("", rows)], first="sampler, denoiser")
 
 

@@ -18,7 +18,8 @@ TARGETS = (("right", "right centroid", "-", "o"), ("wrong", "wrong centroid", "-
 
 
 def mean_over_classes(denoising: pd.DataFrame, model: str, target: str) -> pd.DataFrame:
-    """PSNR of one model and target by noise level: mean over classes and its standard error, columns sigma, psnr, error."""
+    """PSNR of one model and target by noise level: mean over classes and its standard error, columns sigma, psnr,
+    error."""
     rows = denoising[(denoising["model"] == model) & (denoising["target"] == target)]
     groups = rows.assign(square=rows["spread"].fillna(0) ** 2).groupby("sigma")
     error = groups["square"].sum().pow(0.5) / groups.size()
@@ -70,15 +71,16 @@ def psnr(denoising: pd.DataFrame, guided: str, baseline: str, single: Sequence[s
         _noise_axis(axes, denoising["sigma"])
         axes.set(title="Lost by a wrong centroid", ylabel="PSNR difference (dB)")
     caption = (
-        "<strong>Does knowing the class help to remove noise?</strong> Real test images with noise added are cleaned by "
-        "the network, and the result is compared with the clean image: PSNR is −10 log<sub>10</sub> of the mean squared "
-        "error, so 3 dB is half the error. The guided model is told the class by its mean feature vector (right centroid), "
-        "told another class (wrong: the next in the list), or told nothing. The mixture model is the same network trained "
-        "without features. {single}First panel: means over classes; bands are two standard errors over the images on either side, "
-        "and mostly show that some images are harder than others. As these curves nearly touch, the second panel shows the guided "
-        "model less the mixture model on the same images and noise: above the line the guided model is better. Third panel: what "
-        "a wrong centroid costs; if it were zero, the network would not listen. Bands in the second and third reach from the "
-        "class with the least to the class with the most."
+        "<strong>Does knowing the class help to remove noise?</strong> Real test images with noise added are cleaned "
+        "by the network, and the result is compared with the clean image: PSNR is −10 log<sub>10</sub> of the mean "
+        "squared error, so 3 dB is half the error. The guided model is told the class by its mean feature vector "
+        "(right centroid), told another class (wrong: the next in the list), or told nothing. The mixture model is "
+        "the same network trained without features. {single}First panel: means over classes; bands are two standard "
+        "errors over the images on either side, and mostly show that some images are harder than others. As these "
+        "curves nearly touch, the second panel shows the guided model less the mixture model on the same images and "
+        "noise: above the line the guided model is better. Third panel: what a wrong centroid costs; if it were zero, "
+        "the network would not listen. Bands in the second and third reach from the class with the least to the class "
+        "with the most."
     )
     told = "Networks that saw one class alone are the upper reference. " if single else ""
     return Figure("psnr", parts, Markup(caption.format(single=told)), narrow=True)
@@ -88,30 +90,33 @@ def scatter(table: pd.DataFrame, guided: str, baseline: str) -> Figure:
     """Between-class over within-class scatter of each block against noise level; one small panel a block."""
     parts = _blocks(_networks(table, guided, baseline), "ratio", "scatter", "Between-class over within-class scatter")
     caption = (
-        "<strong>Do the features gather by class?</strong> For each block of the network (encoder0 sees the image first, "
-        "decoder0 is last) the feature vector is the spatial mean of each channel. Shown is how far the class means lie "
-        "from each other over how far the images of a class lie from their mean (variances, summed over channels; "
-        "noisy test images). Higher means tighter, better separated classes; both axes are logarithmic, and all panels have the "
-        "same scale. The untrained network is the guided one with its first, random weights: what the architecture does alone."
+        "<strong>Do the features gather by class?</strong> For each block of the network (encoder0 sees the image "
+        "first, decoder0 is last) the feature vector is the spatial mean of each channel. Shown is how far the class "
+        "means lie from each other over how far the images of a class lie from their mean (variances, summed over "
+        "channels; noisy test images). Higher means tighter, better separated classes; both axes are logarithmic, and "
+        "all panels have the same scale. The untrained network is the guided one with its first, random weights: what "
+        "the architecture does alone."
     )
     return Figure("scatter", parts, Markup(caption), key=NETWORKS, narrow=True)
 
 
 def nearest_centroid(table: pd.DataFrame, guided: str, baseline: str) -> Figure:
-    """Share of test images nearest to their class's centroid, of each block against noise level; one small panel a block."""
+    """Share of test images nearest to their class's centroid, of each block against noise level; one small panel a
+    block."""
     parts = _blocks(
         _networks(table, guided, baseline), "nearest_centroid", "nearest", "Share nearest to their own centroid"
     )
     caption = (
-        "<strong>Does the nearest centroid tell the class?</strong> The share of noisy test images whose features lie nearest "
-        "to the mean of their own class (over training images at the same noise level). Guessing gives one over the number "
-        "of classes."
+        "<strong>Does the nearest centroid tell the class?</strong> The share of noisy test images whose features lie "
+        "nearest to the mean of their own class (over training images at the same noise level). Guessing gives one "
+        "over the number of classes."
     )
     return Figure("nearest", parts, Markup(caption), key=NETWORKS, narrow=True)
 
 
 def _networks(table: pd.DataFrame, guided: str, baseline: str) -> pd.DataFrame:
-    """The rows of the guided network, the mixture network and the untrained one, under these names in column ``line``."""
+    """The rows of the guided network, the mixture network and the untrained one, under these names in column
+    ``line``."""
     trained = table["network"] == "trained"
     line = pd.Series(index=table.index, dtype=object)
     line[(table["model"] == baseline) & trained] = "mixture"

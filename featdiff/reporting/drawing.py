@@ -1,7 +1,7 @@
 """What all figures share: colours, fonts, and how matplotlib's figures and arrays of pixels become parts of a page.
 
-Curves become SVG inside the page. Its colours are CSS variables (``var(--guided)``), so one drawing serves light and dark
-pages; its text stays text. Grids of images become PNG data URIs. The same input gives the same bytes.
+Curves become SVG inside the page. Its colours are CSS variables (``var(--guided)``), so one drawing serves light and
+dark pages; its text stays text. Grids of images become PNG data URIs. The same input gives the same bytes.
 """
 
 import base64

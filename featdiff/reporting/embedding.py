@@ -30,7 +30,8 @@ def classical_mds(points: np.ndarray) -> tuple[np.ndarray, float]:
 
 
 def aligned(flat: np.ndarray, to: np.ndarray) -> np.ndarray:
-    """``flat`` (C, 2) turned or mirrored to lie as ``to`` does (orthogonal Procrustes): maps have no direction of their own."""
+    """``flat`` (C, 2) turned or mirrored to lie as ``to`` does (orthogonal Procrustes): maps have no direction of their
+    own."""
     u, _, v = np.linalg.svd(flat.T @ to)
     return flat @ (u @ v)
 
@@ -51,7 +52,8 @@ def pair_distances(values: np.ndarray) -> np.ndarray:
 def embedding(
     values: np.ndarray, sigmas: np.ndarray, classes: list[str], thumbnails: dict[int, np.ndarray]
 ) -> Figure | None:
-    """Maps and distances of centroids (C, L, D); ``thumbnails`` has an image (H, W, C) for some labels. None for one class."""
+    """Maps and distances of centroids (C, L, D); ``thumbnails`` has an image (H, W, C) for some labels. None for one
+    class."""
     if len(classes) < 2:
         return None
     parts: list[Panel] = []
@@ -72,15 +74,19 @@ def embedding(
     amount = "all" if min(kept) > 0.995 else f"at least {min(kept):.0%}"
     caption = (
         "<strong>Where the network puts the classes.</strong> A class is told to the network as a centroid: the mean "
-        "feature vector of its training images ({dimension} numbers). A map shows the {count} centroids at one noise level "
-        "(dots), flattened so that distances between them are kept as well as a plane can ({share} of "
-        "their variance); each map has its own scale, and directions mean nothing. Pictures are real patches of the class, "
+        "feature vector of its training images ({dimension} numbers). A map shows the {count} centroids at one noise "
+        "level (dots), flattened so that distances between them are kept as well as a plane can ({share} of their "
+        "variance); each map has its own scale, and directions mean nothing. Pictures are real patches of the class, "
         "moved aside where they would cover each other. "
     )
     caption += (
-        "The last panel has the distances themselves: where they shrink towards high noise, the classes can no longer be told apart."
+        "The last panel has the distances themselves: where they shrink towards high noise, the classes can no longer "
+        "be told apart."
         if len(sigmas) > 1
-        else "This model was trained with clean partners, so it knows one centroid for all noise levels, that of clean images."
+        else (
+            "This model was trained with clean partners, so it knows one centroid for all "
+            "noise levels, that of clean images."
+        )
     )
     text = Markup(caption).format(dimension=values.shape[2], count=len(classes), share=amount)
     return Figure("embedding", parts, text, narrow=True)

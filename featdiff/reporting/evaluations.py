@@ -68,10 +68,9 @@ def figure(found: list[Point], real: Mapping[str, tuple[float, float]], frechet:
                 axes.yaxis.set_minor_formatter("{x:g}")
             axes.legend(fontsize=9.5)
     caption = Markup(
-        "<strong>How many network evaluations does quality cost?</strong> The same guided model, drawn from by each sampler at several numbers of "
-        "steps; everything else is equal. Means over the classes; bars are standard deviations over repeated draws of the evaluation "
-        "(accuracy: standard errors). "
-        "Dotted: real test images."
+        "<strong>How many network evaluations does quality cost?</strong> The same guided model, drawn from by each "
+        "sampler at several numbers of steps; everything else is equal. Means over the classes; bars are standard "
+        "deviations over repeated draws of the evaluation (accuracy: standard errors). Dotted: real test images."
     )
     return Figure("evaluations-guided", parts, caption)
 
@@ -83,7 +82,10 @@ def numbers(found: list[Point], frechet: str) -> Table:
         cells = [_cell(point.values.get(m), MEASURES[m].digits) for m in SHOWN]
         groups.setdefault(SAMPLERS.label(point.sampler), []).append(Row(number(point.evaluations, 0), "", cells))
     titles = [title(m, frechet) for m in SHOWN]
-    caption = "Means over the classes by sampler and network evaluations an image; after ±: standard deviation over repeated draws (accuracy: standard error)."
+    caption = (
+        "Means over the classes by sampler and network evaluations an image; after ±: "
+        "standard deviation over repeated draws (accuracy: standard error)."
+    )
     body = [Group(name, rows) for name, rows in groups.items()]
     return Table("evaluations-numbers", caption, titles, body, first="Evaluations")
 

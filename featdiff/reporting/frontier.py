@@ -1,8 +1,8 @@
 """Confidence against diversity: what each kind of guidance pays for being sure of the class, strength by strength.
 
-Samplings that differ in the strength of their guidance alone are one family, and a curve: as the strength rises, samples
-are taken for their class more often and become less varied (arXiv 2207.12598, section 4; exactly, on mixtures, arXiv
-2403.01639). The better of two kinds of guidance is the one whose curve lies further up and to the right.
+Samplings that differ in the strength of their guidance alone are one family, and a curve: as the strength rises,
+samples are taken for their class more often and become less varied (arXiv 2207.12598, section 4; exactly, on mixtures,
+arXiv 2403.01639). The better of two kinds of guidance is the one whose curve lies further up and to the right.
 """
 
 import json
@@ -52,9 +52,11 @@ def families(samplings: Mapping[str, Sampling]) -> list[Family]:
 
 
 def frontier(quality: pd.DataFrame, found: list[Family]) -> pd.DataFrame:
-    """One row a family, strength and measure (``COLUMNS``): means over classes, with the standard deviation of that mean.
+    """One row a family, strength and measure (``COLUMNS``): means over classes, with the standard deviation of that
+    mean.
 
-    The spread of a class is that of the quality table, over its repeated draws; for class accuracy it is the standard error.
+    The spread of a class is that of the quality table, over its repeated draws; for class accuracy it is the standard
+    error.
     """
     return along(found, lambda name: _means(quality, name))
 
@@ -79,8 +81,8 @@ def curves(
 ) -> Figure | None:
     """Class accuracy against recall and against the Vendi score; None if no family has two strengths.
 
-    ``table`` is :func:`frontier`'s; ``real`` has the rows of the real test images, as :func:`real_images` makes them; ``bars`` says
-    what the standard deviations are over.
+    ``table`` is :func:`frontier`'s; ``real`` has the rows of the real test images, as :func:`real_images` makes them;
+    ``bars`` says what the standard deviations are over.
     """
     found = _measured(table) if len(table) else table
     if not len(found) or found.groupby("family")["strength"].nunique().max() < 2:
@@ -97,11 +99,11 @@ def curves(
             axes.set(title=f"Class accuracy against {title}", xlabel=title, ylabel="class accuracy")
             axes.legend(fontsize=10)
     caption = (
-        "<strong>What does it cost to be sure of the class?</strong> Each curve is one kind of guidance, each mark one strength (the "
-        "number beside it); everything else is equal along a curve. Upwards: the share of samples that a judge, trained on "
-        "real images, takes for the class asked for. To the right: more varied samples. Guidance that is stronger moves along a curve, "
-        "guidance that is better moves the curve. The square is what real test images reach. Means over classes; bars are standard "
-        "deviations {bars}."
+        "<strong>What does it cost to be sure of the class?</strong> Each curve is one kind of guidance, each mark "
+        "one strength (the number beside it); everything else is equal along a curve. Upwards: the share of samples "
+        "that a judge, trained on real images, takes for the class asked for. To the right: more varied samples. "
+        "Guidance that is stronger moves along a curve, guidance that is better moves the curve. The square is what "
+        "real test images reach. Means over classes; bars are standard deviations {bars}."
     )
     return Figure(name, drawn, Markup(caption).format(bars=bars)) if drawn else None
 
@@ -121,7 +123,10 @@ def numbers(table: pd.DataFrame, frechet: str) -> Table:
         body = [Row(f"{s:g}", "", [_cell(values.get((name, m)), m) for m in measures]) for name, s in names]
         groups.append(Group(str(family), body))
     titles = [title_of(m, frechet) if m in SHOWN else "Network evaluations" for m in measures]
-    caption = "Means over classes, strength by strength; after ±: standard deviation over repeated draws (accuracy: standard error)."
+    caption = (
+        "Means over classes, strength by strength; after ±: standard deviation over "
+        "repeated draws (accuracy: standard error)."
+    )
     return Table("frontier-numbers", caption, titles, groups, first="Strength")
 
 

@@ -2,8 +2,8 @@
 
     {"rules": ["prepare", "train"], "edges": [["prepare", "train"]]}
 
-A rule stands below all rules it waits for. Arrows that follow from others are left out; an arrow that passes layers bends
-around what stands there; within a layer rules are ordered to lie below what they read.
+A rule stands below all rules it waits for. Arrows that follow from others are left out; an arrow that passes layers
+bends around what stands there; within a layer rules are ordered to lie below what they read.
 """
 
 import json
@@ -82,8 +82,8 @@ def draw(graph: RuleGraph) -> Markup:
         '<svg class="graph" role="img" aria-label="{}" viewBox="0 0 {:.0f} {:.0f}" style="max-width:{:.0f}px">'
     ).format(label, width, height, width)
     tip = Markup(
-        '<defs><marker id="arrow-tip" viewBox="0 0 8 8" refX="8" refY="4" markerWidth="7" markerHeight="7" orient="auto">'
-        '<path d="M0 0 L8 4 L0 8 z"/></marker></defs>'
+        '<defs><marker id="arrow-tip" viewBox="0 0 8 8" refX="8" refY="4" markerWidth="7" markerHeight="7" '
+        'orient="auto"><path d="M0 0 L8 4 L0 8 z"/></marker></defs>'
     )
     return Markup("").join([head, tip, *arrows, *boxes, Markup("</svg>")])
 

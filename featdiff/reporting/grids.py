@@ -18,7 +18,8 @@ def shown_labels(classes: int) -> list[int]:
 
 
 def sample_grids(data: ImageArchive, guided: ImageArchive, baseline: ImageArchive, *, images: int) -> Figure:
-    """Rows of three grids, one row a class; ``images`` in each grid at most, fewer where the page would grow too big."""
+    """Rows of three grids, one row a class; ``images`` in each grid at most, fewer where the page would grow too
+    big."""
     labels = shown_labels(len(data.classes))
     images = max(1, min(images, BYTES // (3 * len(labels) * int(np.prod(data.images.shape[1:])))))
     panels = []
@@ -67,11 +68,12 @@ def _caption(
     height, width = data.images.shape[1:3]
     few = "" if len(labels) == len(data.classes) else f" {len(labels)} of {len(data.classes)} classes are shown."
     text = (
-        "<strong>Samples beside the real thing.</strong> Three grids for each class. First: the first {images} of {guided} images "
-        "that the guided model drew when it was asked for this class, by matching the class's mean feature vector. "
-        "Second: real test images, never seen in training. Third: images of the mixture model, the same network trained "
-        "without features; it cannot be asked for a class, so every class shows the next {images} of its {baseline} images, "
-        "whatever they are. Nothing was chosen by eye. Images are {width}x{height} pixels, enlarged without smoothing.{few}"
+        "<strong>Samples beside the real thing.</strong> Three grids for each class. First: the first {images} of "
+        "{guided} images that the guided model drew when it was asked for this class, by matching the class's mean "
+        "feature vector. Second: real test images, never seen in training. Third: images of the mixture model, the "
+        "same network trained without features; it cannot be asked for a class, so every class shows the next "
+        "{images} of its {baseline} images, whatever they are. Nothing was chosen by eye. Images are {width}x{height} "
+        "pixels, enlarged without smoothing.{few}"
     )
     per_class = max((int((guided.labels == label).sum()) for label in labels), default=0)
     return Markup(text).format(

@@ -10,12 +10,16 @@ from featdiff.reporting.drawing import FAINT, GUIDED, Figure, Panel, log_axis, p
 
 NAMED = 6  # pairs that have their names beside the dot
 CAPTION = (
-    "<strong>Do near centroids mean like classes?</strong> Each dot is a pair of classes: across, how far their densities lie apart (the "
-    "difference of their scores, squared and integrated over the noise; bars are two standard errors), up, the squared distance of their "
-    "centroids. If the features were a perfect map of the densities, all dots would lie on one line through the origin; the dotted lines "
-    "bound what is found, A d² ≤ ‖φ − φ′‖² ≤ B d². {judges}"
+    "<strong>Do near centroids mean like classes?</strong> Each dot is a pair of classes: across, how far their "
+    "densities lie apart (the difference of their scores, squared and integrated over the noise; bars are two "
+    "standard errors), up, the squared distance of their centroids. If the features were a perfect map of the "
+    "densities, all dots would lie on one line through the origin; the dotted lines bound what is found, A d² ≤ ‖φ − "
+    "φ′‖² ≤ B d². {judges}"
 )
-JUDGES = "On the left the guided network itself says how far apart the densities are; the others are networks told labels, which know no centroids."
+JUDGES = (
+    "On the left the guided network itself says how far apart the densities are; the "
+    "others are networks told labels, which know no centroids."
+)
 
 
 def isometry(distances: pd.DataFrame, guided: str, judges: list[str]) -> Figure | None:
@@ -31,7 +35,10 @@ def isometry(distances: pd.DataFrame, guided: str, judges: list[str]) -> Figure 
             continue
         rows = rows.assign(centroids=centroids)
         found = compare(*(rows[c].to_numpy() for c in ("centroids", "density", "error")))
-        alt = f"Squared distance of centroids against distance of densities by the scores of {model}, for each pair of classes"
+        alt = (
+            "Squared distance of centroids against distance of densities by the scores of "
+            f"{model}, for each pair of classes"
+        )
         with panel(f"isometry-{len(parts)}", alt, parts, width=390) as axes:
             _pairs(axes, rows, found)
             axes.set(title=_numbers(found), xlabel=f"d² by the scores of {short(model)}", ylabel="‖φ − φ′‖²")

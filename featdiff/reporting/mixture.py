@@ -25,8 +25,9 @@ from featdiff.reporting.tables import Cell, Group, Row, Table
 
 TITLE = "What guidance does, exactly"
 LEAD = (
-    "On a mixture of Gaussians the score is known at every time, so what guidance does can be computed without a network "
-    "between it and the truth. Guidance to a class y follows (1 + η) grad log p(x|y) − η grad log p(x); η = 0 is the class itself."
+    "On a mixture of Gaussians the score is known at every time, so what guidance does can be computed without a "
+    "network between it and the truth. Guidance to a class y follows (1 + η) grad log p(x|y) − η grad log p(x); η = 0 "
+    "is the class itself."
 )
 SAMPLERS = {"ddim": ("DDIM (no noise)", GUIDED, "o", "-"), "ddpm": ("DDPM (with noise)", MIXTURE, "s", "--")}
 DOTS = 700  # points drawn in a cloud
@@ -49,7 +50,8 @@ def read(folder: Path | str) -> Study:
 
 
 def write_page(folder: Path | str, out: Path | str, *, figures: Path | str, network: Path | str | None = None) -> None:
-    """Write the study's own page, and a zip with each picture as an SVG file; ``network`` is the folder of the bridge."""
+    """Write the study's own page, and a zip with each picture as an SVG file; ``network`` is the folder of the
+    bridge."""
     study = read(folder)
     drawn = parts(study, network)
     pictures = {
@@ -67,7 +69,8 @@ def write_page(folder: Path | str, out: Path | str, *, figures: Path | str, netw
 
 
 def body(study: Study, network: Path | str | None = None) -> Markup:
-    """The section of the report: its anchor is "mixture", its title ``TITLE``; ``network`` is the folder of the bridge."""
+    """The section of the report: its anchor is "mixture", its title ``TITLE``; ``network`` is the folder of the
+    bridge."""
     return templates.render("body.html", parts=[Markup("{}").format(LEAD), *parts(study, network)])
 
 
@@ -105,11 +108,11 @@ def confidence(study: Study) -> Figure:
     held = table.groupby("case", sort=False)["inner_product"].first()
     said = "; ".join(f"{case}: {value:.2f}" for case, value in held.items())
     caption = Markup(
-        "<strong>Guidance raises confidence.</strong> Each path is run at every strength from the same start with the same "
-        "noise. The mean probability of the class asked for rises with η for both samplers. Path by path it must rise where "
-        "⟨μ<sub>y</sub> − μ<sub>a</sub>, μ<sub>y</sub> − μ<sub>b</sub>⟩ ≥ 0 for all other components a, b; the least cosine "
-        "here is {}. Where it is negative, noise can carry a path to the other side: under DDPM some lose. Bands are two "
-        "standard errors."
+        "<strong>Guidance raises confidence.</strong> Each path is run at every strength from the same start with the "
+        "same noise. The mean probability of the class asked for rises with η for both samplers. Path by path it must "
+        "rise where ⟨μ<sub>y</sub> − μ<sub>a</sub>, μ<sub>y</sub> − μ<sub>b</sub>⟩ ≥ 0 for all other components a, b; "
+        "the least cosine here is {}. Where it is negative, noise can carry a path to the other side: under DDPM some "
+        "lose. Bands are two standard errors."
     ).format(said)
     return Figure("mixture-confidence", drawn, caption)
 
@@ -125,9 +128,10 @@ def entropy(study: Study) -> Figure:
             axes.set(title=f"{case}: entropy", ylabel="nats")
             axes.legend()
     caption = (
-        "<strong>Guidance lowers diversity.</strong> Differential entropy of the samples, by the distance to the k-th neighbour "
-        "(Kozachenko and Leonenko), and for DDIM by an exact identity: what it loses is η times the integral, along the path, of "
-        "the posterior's spread of the noisy means. DDPM loses less at equal η: its noise opens again what guidance closes."
+        "<strong>Guidance lowers diversity.</strong> Differential entropy of the samples, by the distance to the k-th "
+        "neighbour (Kozachenko and Leonenko), and for DDIM by an exact identity: what it loses is η times the "
+        "integral, along the path, of the posterior's spread of the noisy means. DDPM loses less at equal η: its "
+        "noise opens again what guidance closes."
     )
     return Figure("mixture-entropy", drawn, Markup(caption))
 
@@ -153,7 +157,10 @@ def ends(study: Study) -> list[Figure]:
                     means = np.array(values["law"]["means"])
                     axes.plot(*means.T, "+", color=INK, markersize=10)
                     axes.set(title=f"{sampler.upper()}, η = {etas[i]:g}")
-        moved = "Crosses are the components' means. Guidance moves samples away from the other classes, beyond the mean of their own"
+        moved = (
+            "Crosses are the components' means. Guidance moves samples away from the other "
+            "classes, beyond the mean of their own"
+        )
         flat = "Densities of the ends, one outline a strength. Guidance narrows what lies between competitors"
         said = "<strong>Where the paths of “{}” end.</strong> {}; DDIM squeezes them, DDPM keeps them wider."
         caption = Markup(said).format(case, moved if points.shape[2] == 2 else flat)
@@ -178,8 +185,9 @@ def fields(study: Study) -> list[Figure]:
                 )
                 axes.set(title=f"η = {eta:g}", aspect="equal")
         caption = Markup(
-            "<strong>The vector field of “{}”</strong> at time 0.5: the direction the score pushes to (length is its square "
-            "root). Guidance adds a push away from the other components that fades where the class is already sure."
+            "<strong>The vector field of “{}”</strong> at time 0.5: the direction the score pushes to (length is its "
+            "square root). Guidance adds a push away from the other components that fades where the class is already "
+            "sure."
         ).format(name)
         figures.append(Figure(f"mixture-field-{name}", drawn, caption, narrow=True))
     return figures
@@ -195,9 +203,10 @@ def splitting(study: Study) -> Figure:
             _histograms(axes, clouds)
             axes.set(title=f"{str(sampler).upper()}, step {step:g}")
     caption = (
-        "<strong>The phase shift.</strong> Three aligned means −μ, 0, μ; the class asked for is the centre. In coarse steps strong "
-        "guidance overshoots: the centre begins to repel and the component splits in two. Smaller steps need stronger guidance. DDIM first "
-        "collapses to a point, so the split shows only once the repulsion has had time to grow."
+        "<strong>The phase shift.</strong> Three aligned means −μ, 0, μ; the class asked for is the centre. In coarse "
+        "steps strong guidance overshoots: the centre begins to repel and the component splits in two. Smaller steps "
+        "need stronger guidance. DDIM first collapses to a point, so the split shows only once the repulsion has had "
+        "time to grow."
     )
     return Figure("mixture-splitting", drawn, Markup(caption))
 
@@ -226,10 +235,10 @@ def plane(study: Study) -> Figure:
             axes.set(title=f"{name}: {100 * rows[name, 'outliers']:.0f}% out, {rows[name, 'lost modes']:.0f} lost")
             axes.set(xlim=(-1.2, 2.4), ylim=(-0.9, 2.6))
     caption = (
-        "<strong>Outliers against lost modes.</strong> The class is a branching curve; the model is a blurred version of it, so its "
-        "plain samples stray (outliers: less likely than 99% of exact draws). Classifier-free guidance pushes away from the other "
-        "class and loses branches; in a limited interval of noise it does so less; autoguidance by a still more blurred model "
-        "removes the outliers and keeps the branches."
+        "<strong>Outliers against lost modes.</strong> The class is a branching curve; the model is a blurred version "
+        "of it, so its plain samples stray (outliers: less likely than 99% of exact draws). Classifier-free guidance "
+        "pushes away from the other class and loses branches; in a limited interval of noise it does so less; "
+        "autoguidance by a still more blurred model removes the outliers and keeps the branches."
     )
     return Figure("mixture-plane", drawn, Markup(caption), narrow=True)
 
@@ -272,8 +281,9 @@ def convergence(study: Study) -> Figure:
             log_axis(axes.yaxis)
             axes.legend(ncols=2)
     caption = (
-        "<strong>Every sampler against the exact law</strong> of one class of a random mixture. The band is where as many exact "
-        "draws fall by chance. The ascent estimates its own noise level from the residual and does not converge to the law."
+        "<strong>Every sampler against the exact law</strong> of one class of a random mixture. The band is where as "
+        "many exact draws fall by chance. The ascent estimates its own noise level from the residual and does not "
+        "converge to the law."
     )
     return Figure("mixture-convergence", drawn, Markup(caption))
 

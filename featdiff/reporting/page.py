@@ -251,11 +251,12 @@ def _thumbnails(data: ImageArchive, labels: list[int]) -> dict[int, np.ndarray]:
 
 def _dots_figure(panels: list[Panel], frechet: str) -> Figure | None:
     caption = (
-        "<strong>How close to each class, and how varied?</strong> {}: how far the features of a set of images lie from those of "
-        "real training images of the class (logarithmic axis). Real test images are the floor. The mixture model's samples are the same for "
-        "every class; a guided model that listens lies well to the left of them. Recall is the share of real images that lie among "
-        "the set's; the Vendi score is the effective number of different images. Both judge variety and are best "
-        "where real test images are. Bars: standard deviation over repeated draws."
+        "<strong>How close to each class, and how varied?</strong> {}: how far the features of a set of images lie "
+        "from those of real training images of the class (logarithmic axis). Real test images are the floor. The "
+        "mixture model's samples are the same for every class; a guided model that listens lies well to the left of "
+        "them. Recall is the share of real images that lie among the set's; the Vendi score is the effective number "
+        "of different images. Both judge variety and are best where real test images are. Bars: standard deviation "
+        "over repeated draws."
     )
     key = (("guided", "guided samples"), ("mixture", "mixture model's samples"), ("real", "real test images"))
     return Figure("dots", panels, Markup(caption).format(frechet), key=key, narrow=True) if panels else None

@@ -10,7 +10,8 @@ INPUTS = 8  # of an artifact that are named
 
 
 def artifacts_table(made: Mapping[str, Manifest], digests: Mapping[str, str]) -> Table:
-    """The artifacts by name: kind, SHA-256 of the file, digest of the source that made it, inputs; ``digests`` of the files."""
+    """The artifacts by name: kind, SHA-256 of the file, digest of the source that made it, inputs; ``digests`` of the
+    files."""
     rows = [
         Row(
             name,
@@ -34,7 +35,8 @@ def artifacts_table(made: Mapping[str, Manifest], digests: Mapping[str, str]) ->
 
 
 def _inputs(made: Manifest) -> str:
-    """The first inputs with their digests, and how many more there are (a data set may be made of thousands of files)."""
+    """The first inputs with their digests, and how many more there are (a data set may be made of thousands of
+    files)."""
     shown = [f"{name} {value[:SHORT]}" for name, value in list(made.inputs.items())[:INPUTS]]
     rest = len(made.inputs) - len(shown)
     return ", ".join([*shown, f"and {rest} more"] if rest else shown)

@@ -19,8 +19,9 @@ SHOWN = ("frechet", "precision", "recall", "vendi", "class_accuracy", "copied_sh
 TOLD = {"psnr_right": "told its class", "psnr_wrong": "told another class", "psnr_none": "told nothing"}
 BARS = "over trainings with other seeds (real test images: over repeated draws; accuracy: standard errors)"
 LEAD = (
-    "The rows below were trained and drawn from again with other seeds, everything else equal: seeds {seeds} beside the first. ± is the standard deviation "
-    "over trainings, which no other number of this page has in it. Of two rows, differences within it mean nothing."
+    "The rows below were trained and drawn from again with other seeds, everything else equal: seeds {seeds} beside "
+    "the first. ± is the standard deviation over trainings, which no other number of this page has in it. Of two "
+    "rows, differences within it mean nothing."
 )
 
 
@@ -59,7 +60,8 @@ def read(path: Path) -> pd.DataFrame:
 
 
 def over_classes(found: pd.DataFrame, name: str) -> list[dict]:
-    """Means over classes of one row of samplings, with their standard deviations over trainings: measure, value, spread."""
+    """Means over classes of one row of samplings, with their standard deviations over trainings: measure, value,
+    spread."""
     rows = found[(found["part"] == "quality") & (found["name"] == name)]
     cost = rows["measure"].eq(frontier.COST) & rows["class"].eq("all")
     rows = rows[cost | (rows["class"].eq(CLASSES) & rows["measure"].isin(frontier.SHOWN))]
@@ -110,7 +112,10 @@ def _distances(found: pd.DataFrame) -> list[Table]:
     body = [
         Row(name, "", [_cell(cells.get((name, m)), 3) for m in measures]) for name in rows["name"].drop_duplicates()
     ]
-    caption = "A d² ≤ ‖φ − φ′‖² ≤ B d² over pairs of classes, and correlations over them; after ±: standard deviation over trainings."
+    caption = (
+        "A d² ≤ ‖φ − φ′‖² ≤ B d² over pairs of classes, and correlations over them; "
+        "after ±: standard deviation over trainings."
+    )
     return [Table("repeats-distances", caption, measures, [Group("", body)], first="Model")]
 
 

@@ -52,10 +52,11 @@ def _schedule(name: str, path: Path) -> Figure:
         )
         axes.legend()
     caption = Markup(
-        "<strong>Where does {name} stop on its way?</strong> Levels from clean to fully corrupted, as many for each spacing. Chosen: the "
-        "shortest path through {count} candidates whose hops, Wasserstein distances between the corrupted training images{unit}, are "
-        "at most {eps:.3g}. Linear, cosine and logarithmic space the strength by hand. Second panel: how far neighbouring levels "
-        "are apart; a spacing that leaps at one end wastes its steps at the other."
+        "<strong>Where does {name} stop on its way?</strong> Levels from clean to fully corrupted, as many for each "
+        "spacing. Chosen: the shortest path through {count} candidates whose hops, Wasserstein distances between the "
+        "corrupted training images{unit}, are at most {eps:.3g}. Linear, cosine and logarithmic space the strength by "
+        "hand. Second panel: how far neighbouring levels are apart; a spacing that leaps at one end wastes its steps "
+        "at the other."
     ).format(
         name=name,
         count=len(arrays["candidates"]),
@@ -92,8 +93,9 @@ def _evaluations(settings: Params, quality: pd.DataFrame, frechet: str) -> Figur
         log_axis(axes.yaxis)
         axes.legend(fontsize=9)
     caption = Markup(
-        "<strong>How many network evaluations does quality cost?</strong> {}: lower is better. Unguided samples of models with a "
-        "corruption; a line is one model, sampler and spacing of levels. Bars: standard deviation over repeated draws."
+        "<strong>How many network evaluations does quality cost?</strong> {}: lower is better. Unguided samples of "
+        "models with a corruption; a line is one model, sampler and spacing of levels. Bars: standard deviation over "
+        "repeated draws."
     ).format(frechet)
     return Figure("evaluations", parts, caption)
 

@@ -76,9 +76,9 @@ def quality(
     notes = [f"{titles[m]} {ARROWS[MEASURES[m].better]}: {MEASURES.line(m)}" for m in measures]
     notes += [f"Protocol: {text}." for text in shown["protocol"].drop_duplicates()]
     caption = (
-        "How good and how varied the images are, judged against real training images. The row of real test images is the floor: "
-        "what a perfect model would reach. ↓ lower is better, ↑ higher is better, ≈ best near real test images. "
-        "After ±: standard deviation over repeated draws (KID: over subsets)."
+        "How good and how varied the images are, judged against real training images. The row of real test images is "
+        "the floor: what a perfect model would reach. ↓ lower is better, ↑ higher is better, ≈ best near real test "
+        "images. After ±: standard deviation over repeated draws (KID: over subsets)."
     )
     columns = [f"{titles[m]}\N{NO-BREAK SPACE}{ARROWS[MEASURES[m].better]}" for m in measures]
     return Table(name, caption, columns, groups, notes, "Images")

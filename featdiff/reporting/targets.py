@@ -1,4 +1,5 @@
-"""What a run should show, checked against its tables: the guided model must be guided, better than the mixture, and varied.
+"""What a run should show, checked against its tables: the guided model must be guided, better than the mixture, and
+varied.
 
 Where the thresholds come from is told on the page (``ORIGIN``).
 """
@@ -16,9 +17,9 @@ JUDGE = 0.97  # of real test images of each class, taken for their class by the 
 FRECHET = 0.5  # guided over mixture distance to each class, at most
 DIVERSITY = 0.15  # largest relative difference of recall and Vendi score to real test images
 ORIGIN = (
-    "Where the thresholds come from: they are this project's own aims for its default run, set before that was first made; the paper "
-    "prints no such numbers. They are not derived from anything, and other data may deserve others (featdiff/reporting/targets.py). "
-    "They are constants, so that a run cannot lower the bar it is held to."
+    "Where the thresholds come from: they are this project's own aims for its default run, set before that was first "
+    "made; the paper prints no such numbers. They are not derived from anything, and other data may deserve others "
+    "(featdiff/reporting/targets.py). They are constants, so that a run cannot lower the bar it is held to."
 )
 
 

@@ -1,8 +1,9 @@
-"""Images along the line between the centroids of two classes: ``(1 - a) phi_y + a phi_y'`` (arXiv 2410.11646, section 3.4).
+"""Images along the line between the centroids of two classes: ``(1 - a) phi_y + a phi_y'`` (arXiv 2410.11646, section
+3.4).
 
-Shares ``a`` from 0 to 1 lie between the classes, others beyond them. Image ``number`` starts from the same noise, and meets the same
-noise on its way, at every share: what changes along a strip is the centroid alone. The noise is that of class y in the sampling that lends
-its settings, so at ``a = 0`` the images are those of that sampling, bit for bit.
+Shares ``a`` from 0 to 1 lie between the classes, others beyond them. Image ``number`` starts from the same noise, and
+meets the same noise on its way, at every share: what changes along a strip is the centroid alone. The noise is that of
+class y in the sampling that lends its settings, so at ``a = 0`` the images are those of that sampling, bit for bit.
 """
 
 from collections.abc import Sequence
@@ -25,7 +26,8 @@ from featdiff.settings.sampling import Between, BetweenSpec
 
 
 def write(spec: BetweenSpec, source: Source, out: Path) -> None:
-    """Draw the images and write them as an archive of kind ``between``: labels count the shares, column ``share`` has them."""
+    """Draw the images and write them as an archive of kind ``between``: labels count the shares, column ``share`` has
+    them."""
     made = artifacts.manifest("between", spec, source.inputs())
     images = draw(spec, source)
     shares = spec.between.shares
@@ -39,7 +41,8 @@ def write(spec: BetweenSpec, source: Source, out: Path) -> None:
 
 
 def draw(spec: BetweenSpec, source: Source) -> np.ndarray:
-    """Images (S, N, H, W, C) uint8, N at each of S shares; class names that the model does not know are refused before."""
+    """Images (S, N, H, W, C) uint8, N at each of S shares; class names that the model does not know are refused
+    before."""
     settings, sampling, device = spec.between, spec.sampling, pick_device()
     model = Model(source, device, Arithmetic(sampling.precision))
     if model.table is None:

@@ -1,7 +1,7 @@
 """What sampling needs to know of a data set under a corruption: where to start, and at which levels to stop on the way.
 
-The start is a Gaussian fitted to the fully corrupted training images (arXiv 2209.05442, section 5), one for each class and
-one for all: white but for a few directions, the principal ones of all corrupted images. The levels are chosen by
+The start is a Gaussian fitted to the fully corrupted training images (arXiv 2209.05442, section 5), one for each class
+and one for all: white but for a few directions, the principal ones of all corrupted images. The levels are chosen by
 :mod:`featdiff.diffusion.level_selection`. Both belong to a data set and a corruption, whatever network is trained.
 """
 

@@ -1,7 +1,7 @@
 """Sampling scattered over jobs: which images a shard draws, how it draws them, how shards are gathered.
 
-Image ``number`` of class ``label`` has a stream of noise of its own, and a part batch is padded where its size would change the
-sums, so an image is the same, bit for bit on the CPU, however the work is sharded.
+Image ``number`` of class ``label`` has a stream of noise of its own, and a part batch is padded where its size would
+change the sums, so an image is the same, bit for bit on the CPU, however the work is sharded.
 """
 
 from collections.abc import Sequence
@@ -41,7 +41,8 @@ class Draw(NamedTuple):
 
 
 def draws(settings: Sampling, classes: Sequence[str], only: str | None = None) -> list[Draw]:
-    """All images of a sampling, class by class; without guidance those of the model's only class, or unlabelled ones."""
+    """All images of a sampling, class by class; without guidance those of the model's only class, or unlabelled
+    ones."""
     labels = range(len(classes)) if settings.guidance.told else [classes.index(only) if only else -1]
     return [Draw(label, number) for label in labels for number in range(settings.images)]
 
@@ -153,8 +154,8 @@ def room_for(settings: Sampling, device: torch.device) -> AbstractContextManager
 def _size(count: int, settings: Sampling, device: torch.device) -> int:
     """How many images a batch of ``count`` is padded to.
 
-    Compiled code is of one shape. On a CPU the products of fewer than five images are added in another order than those of
-    more: padded to a multiple of 16, an image has the same bits in a batch of any size.
+    Compiled code is of one shape. On a CPU the products of fewer than five images are added in another order than those
+    of more: padded to a multiple of 16, an image has the same bits in a batch of any size.
     """
     if settings.compile is True:
         return settings.batch

@@ -1,4 +1,5 @@
-"""What all settings share: unknown keys are refused, values do not change, an error names key, value and what is allowed."""
+"""What all settings share: unknown keys are refused, values do not change, an error names key, value and what is
+allowed."""
 
 import re
 from typing import Annotated, Any, Literal, TypeVar
@@ -28,21 +29,22 @@ class Settings(BaseModel):
 Precision = Annotated[
     Literal["bf16", "tf32", "fp32"],
     Field(
-        description="Of the network's arithmetic. bf16 is fp32 on a processor or GPU that has no bf16 of its own; tf32, a GPU's "
-        "float32 with 10 bits of mantissa, is fp32 on a CPU."
+        description="Of the network's arithmetic. bf16 is fp32 on a processor or GPU that has no bf16 of its own; "
+        "tf32, a GPU's float32 with 10 bits of mantissa, is fp32 on a CPU."
     ),
 ]
 Compile = Annotated[
     bool | Literal["auto"],
     Field(
-        description="torch.compile: a minute or two before the first step, quicker steps after; needs a C++ compiler. auto: on a GPU "
-        "where the run is long enough to earn it, never on a CPU."
+        description="torch.compile: a minute or two before the first step, quicker steps after; needs a C++ "
+        "compiler. auto: on a GPU where the run is long enough to earn it, never on a CPU."
     ),
 ]
 
 
 def parse(kind: type[S], values: Any, where: str) -> S:
-    """Check ``values`` against the settings class ``kind``; a :class:`UserError` names key, value and what is allowed."""
+    """Check ``values`` against the settings class ``kind``; a :class:`UserError` names key, value and what is
+    allowed."""
     try:
         return kind.model_validate(values)
     except ValidationError as error:
@@ -56,7 +58,8 @@ def parse(kind: type[S], values: Any, where: str) -> S:
 
 
 def _own(errors: list[ErrorDetails]) -> list[ErrorDetails]:
-    """Errors without those that follow from others: a list is not too short because a bad element of it does not count."""
+    """Errors without those that follow from others: a list is not too short because a bad element of it does not
+    count."""
     places = [e["loc"] for e in errors]
     short = [e for e in errors if e["type"] == "too_short"]
     follow = [e for e in short if any(len(p) > len(e["loc"]) and p[: len(e["loc"])] == e["loc"] for p in places)]

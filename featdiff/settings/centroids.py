@@ -31,7 +31,8 @@ class Denoising(Settings):
 
 
 class Distances(Settings):
-    """Integrated score distances between class densities, to compare with the distances of centroids; on test images."""
+    """Integrated score distances between class densities, to compare with the distances of centroids; on test
+    images."""
 
     sigma_min: Positive = 0.03
     sigma_max: Positive = 5.0

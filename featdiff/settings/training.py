@@ -71,11 +71,16 @@ class Training(Settings):
     compile: Compile = "auto"
     deterministic: bool = Field(
         True,
-        description="On a GPU: the same command, the same bits. Off, cuDNN may choose faster algorithms. CPUs always are.",
+        description=(
+            "On a GPU: the same command, the same bits. Off, cuDNN may choose faster algorithms. CPUs always are."
+        ),
     )
     micro_batch: Annotated[int, Field(ge=1)] | None = Field(
         None,
-        description="Images on the device at once, of each process; a batch is put together of several. Without it, all of them.",
+        description=(
+            "Images on the device at once, of each process; a batch is put together of "
+            "several. Without it, all of them."
+        ),
     )
     save_every: Count = Field(20000, description="Images between two resume states.")
 

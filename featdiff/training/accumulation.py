@@ -9,10 +9,12 @@ from featdiff.training.batches import Batch
 
 
 def backward(objective: nn.Module, batch: Batch, accelerator: Accelerator, *, size: int | None) -> Tensor:
-    """Add the gradient of ``objective`` on a batch to the parameters' gradients; returns the loss of the batch, a scalar.
+    """Add the gradient of ``objective`` on a batch to the parameters' gradients; returns the loss of the batch, a
+    scalar.
 
-    With ``size`` the batch is gone through in parts of so many images. Losses are means over images and groups stay whole, so
-    loss and gradient are those of the whole batch, to rounding. Several processes agree after their last parts alone.
+    With ``size`` the batch is gone through in parts of so many images. Losses are means over images and groups stay
+    whole, so loss and gradient are those of the whole batch, to rounding. Several processes agree after their last
+    parts alone.
     """
     x, t, z, labels = batch
     if size is None or size >= len(x):

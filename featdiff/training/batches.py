@@ -1,8 +1,9 @@
 """The batches of a training: drawn by seed and put together on the device that computes.
 
-Image i of batch k has streams of its own for what chance says of it and for its noise, so a batch depends on (seed, k) alone and
-each process of a distributed run draws its slice of it. The training images lie on the device as uint8; those that don't fit
-there stay in memory, or mapped from a file, and threads gather the next batches while the device computes.
+Image i of batch k has streams of its own for what chance says of it and for its noise, so a batch depends on (seed, k)
+alone and each process of a distributed run draws its slice of it. The training images lie on the device as uint8; those
+that don't fit there stay in memory, or mapped from a file, and threads gather the next batches while the device
+computes.
 """
 
 from collections import deque
@@ -29,7 +30,8 @@ WORDS = 8  # random words of an image: level (2), mirror, label hidden, class of
 
 
 class Gathered(NamedTuple):
-    """The images of a batch where the training images lie: rows (B,), pixels (B, H, W, C) uint8, which are to be mirrored."""
+    """The images of a batch where the training images lie: rows (B,), pixels (B, H, W, C) uint8, which are to be
+    mirrored."""
 
     rows: Tensor
     pixels: Tensor
@@ -40,7 +42,8 @@ Batch = tuple[Tensor, Tensor, Tensor, Tensor | None]
 
 
 class Batches:
-    """Batch k of a run on the device: images (B, C, H, W), levels (B,), noise (1 or 2, B, C, H, W), labels to tell or None.
+    """Batch k of a run on the device: images (B, C, H, W), levels (B,), noise (1 or 2, B, C, H, W), labels to tell or
+    None.
 
     ``share`` is the index of this process and the count of all; each has an equal slice of the batch.
     """
@@ -127,8 +130,8 @@ class Batches:
     def upcoming(self, steps: range, *, ahead: int | None = None) -> Generator[Batch, None, None]:
         """The batches of ``steps`` in order, ``ahead`` of them gathered on threads before they are asked for.
 
-        None is :data:`AHEAD` where the images do not lie on the device or are mapped from a file, else 0. What goes wrong in a
-        thread is raised here when its batch's turn comes; close the iterator, and no thread is left.
+        None is :data:`AHEAD` where the images do not lie on the device or are mapped from a file, else 0. What goes
+        wrong in a thread is raised here when its batch's turn comes; close the iterator, and no thread is left.
         """
         if ahead is None:
             ahead = AHEAD if self.mapped or not self.resident else 0
@@ -157,7 +160,8 @@ class Batches:
 
 
 def _held(images: Pixels, device: torch.device) -> tuple[Tensor, Tensor | None]:
-    """Images on ``device``, and which of them they are if others lie between them: a mapped file stays where it is on a CPU."""
+    """Images on ``device``, and which of them they are if others lie between them: a mapped file stays where it is on a
+    CPU."""
     if not isinstance(images, Rows):
         return torch.from_numpy(images).to(device), None
     if not devices.is_gpu(device):

@@ -1,8 +1,9 @@
 """All trained parameters of a module in one vector, and their gradients in another.
 
-Half a million parameters in sixty tensors are little to compute with: clipping, the optimizer's update and the average of
-the weights cost more for being called sixty times than for their arithmetic. The module keeps its parameters, which become
-views into the vector, in the memory format they had; what is computed for each value alone stays the same, to rounding.
+Half a million parameters in sixty tensors are little to compute with: clipping, the optimizer's update and the average
+of the weights cost more for being called sixty times than for their arithmetic. The module keeps its parameters, which
+become views into the vector, in the memory format they had; what is computed for each value alone stays the same, to
+rounding.
 """
 
 from itertools import accumulate
@@ -14,8 +15,8 @@ from torch import Tensor, nn
 class Flat:
     """The vector ``values`` (N,) of a module's trained parameters, a parameter itself, with its gradient in place.
 
-    Make it when the module is on its device and will be moved no more. Gradients add up in ``values.grad``: set it to zero
-    after each step (:meth:`zero_grad`) and never to None.
+    Make it when the module is on its device and will be moved no more. Gradients add up in ``values.grad``: set it to
+    zero after each step (:meth:`zero_grad`) and never to None.
     """
 
     def __init__(self, module: nn.Module):

@@ -1,8 +1,9 @@
 """One command, several processes: ``featdiff train --processes N --nodes M`` starts itself N times through torchrun.
 
 A process has one device; how many there are is a resource, like memory, and no result depends on it but by the order of
-floating-point sums. On one machine the launcher claims the GPUs and becomes torchrun's agent. On several, inside a Slurm
-allocation, it becomes ``srun`` with one agent a node; the agents meet at a port of the node that the launcher runs on.
+floating-point sums. On one machine the launcher claims the GPUs and becomes torchrun's agent. On several, inside a
+Slurm allocation, it becomes ``srun`` with one agent a node; the agents meet at a port of the node that the launcher
+runs on.
 """
 
 import ctypes
@@ -54,7 +55,8 @@ def meeting(environment: Mapping[str, str], nodes: int, endpoint: str) -> list[s
 
 
 def srun(environment: Mapping[str, str], nodes: int) -> list[str]:
-    """The start of a command that runs once on each of ``nodes`` nodes of this Slurm job, and ends everywhere if one fails.
+    """The start of a command that runs once on each of ``nodes`` nodes of this Slurm job, and ends everywhere if one
+    fails.
 
     Each agent may use all that the job has on its node; ``--overlap``, because a step that waits for it may hold that.
     """

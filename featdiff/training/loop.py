@@ -1,8 +1,9 @@
 """The training loop (arXiv 2410.11646, section 3): images of a class in groups, one denoising loss, exact resume.
 
-Batch k depends on (seed, k) alone, so a run that was killed and started again ends with the same weights, bit for bit on
-the CPU. Each process of a distributed run computes its slice of the same global batch: losses and gradients are means over
-equal slices, so the mean over processes is that of the whole batch. All take the same decisions; the first one writes.
+Batch k depends on (seed, k) alone, so a run that was killed and started again ends with the same weights, bit for bit
+on the CPU. Each process of a distributed run computes its slice of the same global batch: losses and gradients are
+means over equal slices, so the mean over processes is that of the whole batch. All take the same decisions; the first
+one writes.
 """
 
 import math
@@ -47,7 +48,8 @@ class Objective(nn.Module):
         self.spec = spec
 
     def forward(self, x: Tensor, t: Tensor, z: Tensor, labels: Tensor | None = None) -> Tensor:
-        """Images in groups (B, C, H, W), their levels (B,), unit noise (2, B, C, H, W), labels to tell (B,) -> scalar."""
+        """Images in groups (B, C, H, W), their levels (B,), unit noise (2, B, C, H, W), labels to tell (B,) ->
+        scalar."""
         training, process = self.spec.training, self.denoiser.process
         noisy = process.corrupt(x, t, z[0])
         if self.spec.condition != "feature":
@@ -85,7 +87,8 @@ def learning_rate(training: Training, images: int) -> float:
 class Run:
     """What changes while a network is trained, and where its resume state lies.
 
-    ``flat`` are the trained parameters of ``denoiser`` as a vector, ``average`` their average; make it with :func:`start`.
+    ``flat`` are the trained parameters of ``denoiser`` as a vector, ``average`` their average; make it with
+    :func:`start`.
     """
 
     denoiser: NetworkDenoiser
@@ -123,10 +126,10 @@ class Run:
         """Stop when the mean loss since the last look is not finite."""
         if not math.isfinite(loss):
             raise UserError(
-                f"the training loss is {loss} within the last {CHECK_EVERY} steps before step {self.step}. The last good "
-                f"state is of step {self.saved} ({self.keep / resume.FILE if self.saved else 'the start'}). Likely causes: "
-                "learning_rate too high (try a third), partner_gradient off, precision bf16 with very large noise (try "
-                "fp32), or gradient_clip too loose"
+                f"the training loss is {loss} within the last {CHECK_EVERY} steps before step {self.step}. The last "
+                f"good state is of step {self.saved} ({self.keep / resume.FILE if self.saved else 'the start'}). "
+                "Likely causes: learning_rate too high (try a third), partner_gradient off, precision bf16 with very "
+                "large noise (try fp32), or gradient_clip too loose"
             )
 
 
@@ -165,7 +168,8 @@ def train(spec: TrainSpec, data: Path, out: Path, *, state: Path) -> None:
 
 
 def start(spec: TrainSpec, description: DataDescription, accelerator: Accelerator, keep: Path) -> tuple[Run, nn.Module]:
-    """A run before its first step, on its device, and the loss of a batch as a module; ``keep`` is for its resume state."""
+    """A run before its first step, on its device, and the loss of a batch as a module; ``keep`` is for its resume
+    state."""
     denoiser = checkpoint.new_denoiser(spec, description)
     convert_conv2d_weight_memory_format(denoiser, torch.channels_last)
     plain = Objective(denoiser, spec)

@@ -21,7 +21,8 @@ T = TypeVar("T")
 def accelerator_of(training: Training) -> Accelerator:
     """The processes of this run, each with a device of its own.
 
-    Raises :class:`UserError` when the processes that were started together do not find each other: each would train alone.
+    Raises :class:`UserError` when the processes that were started together do not find each other: each would train
+    alone.
     """
     started = int(os.environ.get("WORLD_SIZE", "1"))
     device = devices.pick_device()
@@ -43,7 +44,8 @@ def accelerator_of(training: Training) -> Accelerator:
 
 
 def give(device: torch.device, accelerator: Accelerator) -> None:
-    """Make it accelerate's device as well, whose own lacks the index; it is copied from the first of the two to the other."""
+    """Make it accelerate's device as well, whose own lacks the index; it is copied from the first of the two to the
+    other."""
     PartialState().device = device
     accelerator.state.device = device
 

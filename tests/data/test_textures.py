@@ -1,4 +1,5 @@
-"""The textures of a Debian package: materials are taken, things, maps and copies are left out, in any colour and shifted."""
+"""The textures of a Debian package: materials are taken, things, maps and copies are left out, in any colour and
+shifted."""
 
 import io
 import shutil

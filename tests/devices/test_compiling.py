@@ -1,4 +1,5 @@
-"""Compiled steps compute what the plain ones do, leave no trace in files, and are refused where nothing can compile them."""
+"""Compiled steps compute what the plain ones do, leave no trace in files, and are refused where nothing can compile
+them."""
 
 import os
 import subprocess
@@ -84,8 +85,8 @@ class Step:
 def agree_in_gradients(spec, compiler, dtype):
     """Assert that compiled gradients are the plain ones, for every parameter.
 
-    In float64 to its rounding. In float32 the compiled code is no further from float64 than a few times the plain code, or
-    than a few roundings of the parameter's largest value. Twice, because code may be right at its first call only.
+    In float64 to its rounding. In float32 the compiled code is no further from float64 than a few times the plain code,
+    or than a few roundings of the parameter's largest value. Twice, because code may be right at its first call only.
     """
     g = torch.Generator().manual_seed(0)
     exact, plain, tested = Step(spec, torch.float64), Step(spec, dtype), Step(spec, dtype, compiler)
@@ -108,7 +109,8 @@ def test_traced_gradients_are_the_plain_ones_for_every_parameter(condition, tiny
 
 
 def drift(spec, dataset, folder, monkeypatch, *, starts=4):
-    """How far losses drift, by step, when the first weights are changed by float32's rounding: the largest of ``starts``."""
+    """How far losses drift, by step, when the first weights are changed by float32's rounding: the largest of
+    ``starts``."""
     start, found = loop.start, []
 
     def changed(seed):

@@ -19,7 +19,8 @@ from featdiff.settings.network import Network
 from featdiff.training import loop, processes
 
 DATA = DataDescription(classes=("flat", "stripes"), channels=1, size=8, mean=0.5, std=0.2)
-WITHOUT_EXACT_FORM = {  # on a GPU, by torch.use_deterministic_algorithms' documentation (torch 2.13); backward ones as dispatched
+# on a GPU, by torch.use_deterministic_algorithms' documentation (torch 2.13); backward ones as dispatched
+WITHOUT_EXACT_FORM = {
     "_adaptive_avg_pool2d_backward",
     "_adaptive_avg_pool3d_backward",
     "_ctc_loss_backward",

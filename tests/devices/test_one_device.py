@@ -1,7 +1,8 @@
 """One place decides the device, and nothing mixes two or waits for one in the middle; shown without a GPU.
 
-Tensors without data (torch's "meta" device) stand for the GPU's: whatever asks for their values, as ``.item()``, ``bool()`` and
-``.cpu()`` do, raises, and :class:`OneDevice` refuses every operation that sees a tensor of another device.
+Tensors without data (torch's "meta" device) stand for the GPU's: whatever asks for their values, as ``.item()``,
+``bool()`` and ``.cpu()`` do, raises, and :class:`OneDevice` refuses every operation that sees a tensor of another
+device.
 """
 
 import ast
@@ -51,7 +52,8 @@ def any_device_has_autocast(monkeypatch):
     monkeypatch.setattr(torch, "autocast", lambda *a, **k: contextlib.nullcontext())
 
 
-# --- one place ---------------------------------------------------------------------------------------------------------
+# --- one place
+# ---------------------------------------------------------------------------------------------------------
 
 
 def test_a_training_on_a_gpu_stands_at_a_device_with_an_index_and_nothing_has_one_without(
@@ -100,7 +102,8 @@ def _of_a_device(node):
     return "device" in (getattr(node, "attr", None), getattr(node, "id", None))
 
 
-# --- nothing mixes, nothing waits ----------------------------------------------------------------------------------------
+# --- nothing mixes, nothing waits
+# ----------------------------------------------------------------------------------------
 
 
 @pytest.fixture

@@ -1,4 +1,5 @@
-"""bf16 is used where the processor has it; where it would only be imitated, fp32 is, bit for bit, and the log says so."""
+"""bf16 is used where the processor has it; where it would only be imitated, fp32 is, bit for bit, and the log says
+so."""
 
 import platform
 import sys

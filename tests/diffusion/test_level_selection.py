@@ -128,7 +128,8 @@ def test_on_a_line_the_nodes_stand_at_equal_distances():
 
 
 def test_relative_to_the_noise_the_nodes_stand_at_equal_ratios():
-    """Noise alone on a point: a hop is ``1 - sigma/sigma'``, so the longest hop is shortest where all ratios are equal."""
+    """Noise alone on a point: a hop is ``1 - sigma/sigma'``, so the longest hop is shortest where all ratios are
+    equal."""
     process = corruptions.pure_noise(Geometric(0.01, 3.0))
     point = torch.zeros(2, 1, SIZE, SIZE, dtype=torch.float64)
     candidates = torch.linspace(0, 1, 61, dtype=torch.float64)  # even in the logarithm: six hops of ten candidates

@@ -23,7 +23,8 @@ def test_without_a_corruption_it_is_the_denoising_loss_bit_for_bit():
 
 
 class Gaussian:
-    """Correlated Gaussian images, and points of equal weight whose mean and covariance are exactly theirs and the noise's.
+    """Correlated Gaussian images, and points of equal weight whose mean and covariance are exactly theirs and the
+    noise's.
 
     A loss that is quadratic in a linear estimator is then exact: no sampling error.
     """
@@ -44,8 +45,8 @@ class Gaussian:
 def fitted(data, process, level):
     """The affine estimator ``x0_hat = A x_t + b`` that minimises the loss; (gain, offset).
 
-    The loss is quadratic in (A, b), so one Newton step from anywhere is the minimum; where it is flat (a singular C), the
-    step is the shortest one.
+    The loss is quadratic in (A, b), so one Newton step from anywhere is the minimum; where it is flat (a singular C),
+    the step is the shortest one.
     """
     d = SIZE**2
     t = torch.full((len(data.clean),), level, dtype=torch.float64)
@@ -100,7 +101,8 @@ def test_on_gaussian_data_the_minimiser_is_the_posterior_mean(name, level):
 
 
 def test_an_operator_that_is_not_in_the_loss_gives_another_minimiser_than_the_loss_without_it():
-    """The test above would pass by any loss on linear estimators with enough freedom; a constrained one tells them apart."""
+    """The test above would pass by any loss on linear estimators with enough freedom; a constrained one tells them
+    apart."""
     data, process = Gaussian(3), PROCESSES["blur"]
     t = torch.full((len(data.clean),), 0.9, dtype=torch.float64)
     noisy = process.corrupt(data.clean, t, data.noise)
@@ -124,8 +126,9 @@ def test_identity_alone_gives_the_same_gradient_as_plain_denoising():
     clean = torch.rand(4, 1, 5, 5, generator=torch.Generator().manual_seed(1))
     t, weights = torch.full((4,), 0.3), torch.full((4,), 2.0)
     slopes = []
+    noise_alone = corruptions.Process(Identity(), Geometric(1, 2), Geometric(1, 2))
     for loss in (
-        lambda e: losses.soft_matching(e, clean, t, weights, corruptions.Process(Identity(), Geometric(1, 2), Geometric(1, 2))),
+        lambda e: losses.soft_matching(e, clean, t, weights, noise_alone),
         lambda e: losses.denoising(e, clean, weights),
     ):  # fmt: skip
         estimate = torch.zeros_like(clean).requires_grad_()

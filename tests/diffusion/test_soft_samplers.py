@@ -74,7 +74,8 @@ def mean_step(sampler, x, levels, **options):
 
 
 def test_momentum_without_a_corruption_is_the_reverse_exploding_step():
-    """Its mean is the ancestral step's, that is ``x + (sigma^2 - sigma'^2) score``; its noise is the reverse diffusion's."""
+    """Its mean is the ancestral step's, that is ``x + (sigma^2 - sigma'^2) score``; its noise is the reverse
+    diffusion's."""
     x, t, s = started(EXPLODING, 6, level=2.0), 2.0, 1.2
     quiet, deviation = mean_step(soft_samplers.momentum, x, grid(t, s), process=EXPLODING)
     ancestral, ancestral_deviation = mean_step(samplers.ddpm, x, grid(t, s))
@@ -122,7 +123,8 @@ def test_the_flow_and_nu_zero_draw_no_noise():
 
 
 def variance_ratio(sampler, steps, count, spectrum):
-    """Variance of the sampled DCT coefficients over the data's, beyond what the last estimate holds back; (SIZE, SIZE)."""
+    """Variance of the sampled DCT coefficients over the data's, beyond what the last estimate holds back; (SIZE,
+    SIZE)."""
     x, some = started(BLUR, count, spectrum=spectrum), levels.spaced(BLUR, steps, "logarithmic")
     samples = sampler(exact(BLUR, spectrum), x, some, noise_like(x), process=BLUR)
     spread = BLUR.corruption.to_basis(samples).square().mean((0, 1))
@@ -134,7 +136,8 @@ FLAT = torch.ones(SIZE, SIZE, dtype=torch.float64)
 
 @pytest.mark.slow
 def test_on_gaussian_data_naive_keeps_half_of_the_variance_and_momentum_all():
-    """The reference values of 1000 steps: .50, and .98 to 1.00, at every frequency; a coefficient's sampling error is 7%."""
+    """The reference values of 1000 steps: .50, and .98 to 1.00, at every frequency; a coefficient's sampling error is
+    7%."""
     error = (2 / 400) ** 0.5
     naive = variance_ratio(soft_samplers.naive, 1000, 400, FLAT)
     momentum = variance_ratio(soft_samplers.momentum, 1000, 400, FLAT)
@@ -163,7 +166,8 @@ def test_samplers_keep_the_variance_under_every_corruption(name, process):
 
 @pytest.mark.parametrize("name", ["flow", "soft_ddim"])
 def test_deterministic_samplers_converge_to_one_flow_at_first_order(name):
-    """The coefficient (0, 3) decays by a known flow: both samplers halve their distance to the finest when steps double."""
+    """The coefficient (0, 3) decays by a known flow: both samplers halve their distance to the finest when steps
+    double."""
     sampler = soft_samplers.flow if name == "flow" else soft_samplers.soft_ddim
     x = started(BLUR, 20)
     fine = soft_samplers.flow(exact(BLUR), x, levels.spaced(BLUR, 2000, "logarithmic"), noise_like(x), process=BLUR)

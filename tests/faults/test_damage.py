@@ -1,4 +1,5 @@
-"""Damaged, swapped and lying artifacts: each reader gives what was written, or one error that names the file and the fix."""
+"""Damaged, swapped and lying artifacts: each reader gives what was written, or one error that names the file and the
+fix."""
 
 import json
 import random
@@ -129,7 +130,9 @@ READERS: dict[str, Callable[[Path], object]] = {
     "centroids.npz": lambda f: centroids.read(f / "centroids.npz"),
     "shard.zip": lambda f: archive.read(f / "shard.zip", "shard"),
     "samples.zip": lambda f: archive.read(f / "samples.zip", "samples"),
-    "features.npz": lambda f: {n: a.tobytes() for n, a in artifacts.read_arrays(f / "features.npz", "features")[0].items()},
+    "features.npz": lambda f: {
+        name: array.tobytes() for name, array in artifacts.read_arrays(f / "features.npz", "features")[0].items()
+    },
     "evaluation.json": lambda f: artifacts.read_json(f / "evaluation.json", "evaluation"),
     "denoising.json": lambda f: artifacts.read_json(f / "denoising.json", "denoising"),
     "distances.json": lambda f: artifacts.read_json(f / "distances.json", "distances"),

@@ -1,7 +1,9 @@
-"""kill -9 at seeded moments of each rule, of a job, of the workflow or of both: the same command again ends with the same bits.
+"""kill -9 at seeded moments of each rule, of a job, of the workflow or of both: the same command again ends with the
+same bits.
 
-A moment is a rule and a share of the time that the rule took undisturbed. Kills are chained: a run is killed, started again, killed
-in the next rule, and so on; in the end every result is compared with that of a run that nothing disturbed.
+A moment is a rule and a share of the time that the rule took undisturbed. Kills are chained: a run is killed, started
+again, killed in the next rule, and so on; in the end every result is compared with that of a run that nothing
+disturbed.
 """
 
 import contextlib

@@ -13,7 +13,11 @@ from typer.testing import CliRunner
 from featdiff import cli, locks
 
 ROOT = Path(__file__).resolve().parents[2]
-HOLD = "import sys; sys.path.insert(0, sys.argv[2]); from featdiff.locks import Lock; lock = Lock(sys.argv[1]); lock.take(); lock.sign(); print('held', flush=True); sys.stdin.read()"
+HOLD = (
+    "import sys; sys.path.insert(0, sys.argv[2]); from featdiff.locks import Lock; "
+    "lock = Lock(sys.argv[1]); lock.take(); lock.sign(); print('held', flush=True); "
+    "sys.stdin.read()"
+)
 
 
 def holder(path: Path) -> subprocess.Popen[str]:

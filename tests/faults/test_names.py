@@ -1,4 +1,5 @@
-"""Names that users choose, through the whole pipeline: they are data everywhere, and reach no shell, path or page as anything else."""
+"""Names that users choose, through the whole pipeline: they are data everywhere, and reach no shell, path or page as
+anything else."""
 
 import zipfile
 from pathlib import Path
@@ -72,7 +73,10 @@ def nasty(unstarted: Any, tmp_path_factory: pytest.TempPathFactory) -> Any:
 
 
 @pytest.mark.fault(
-    "class names with quotes, $( ), backticks, ;, |, &, <img>, 200 characters, unicode, braces; paths and titles like that",
+    (
+        "class names with quotes, $( ), backticks, ;, |, &, <img>, 200 characters, "
+        "unicode, braces; paths and titles like that"
+    ),
     "nothing: they are text",
 )
 def test_no_name_runs_as_a_command(nasty):

@@ -1,4 +1,5 @@
-"""A full, read-only or vanished disk: one error that names the file and the fix, and what stood there before still stands."""
+"""A full, read-only or vanished disk: one error that names the file and the fix, and what stood there before still
+stands."""
 
 import os
 import subprocess
@@ -124,7 +125,10 @@ def test_a_folder_deleted_under_a_writer_is_told(tmp_path):
 @pytest.mark.fault("a command is given a full disk", "exit 2 and one line, no traceback")
 def test_the_command_ends_with_one_line(small_disk, tmp_path):
     out = small_disk / "dataset.zip"
-    settings = '{"source": {"kind": "packaged"}, "layout": {"kind": "patches", "size": 16, "stride": 4, "test_stride": 8, "scale": 0.5}}'
+    settings = (
+        '{"source": {"kind": "packaged"}, "layout": {"kind": "patches", "size": 16, '
+        '"stride": 4, "test_stride": 8, "scale": 0.5}}'
+    )
     done = subprocess.run(
         [sys.executable, "-m", "featdiff.cli", "prepare", "--settings", settings, "--out", str(out)],
         capture_output=True,

@@ -1,4 +1,5 @@
-"""The integrated score distance against closed forms on Gaussian mixtures; the embedding's numbers against their definitions."""
+"""The integrated score distance against closed forms on Gaussian mixtures; the embedding's numbers against their
+definitions."""
 
 import numpy as np
 import pytest
@@ -44,7 +45,8 @@ def test_between_gaussians_of_one_covariance_it_is_the_closed_form():
 
 
 def test_between_gaussians_of_two_variances_it_is_quadrature():
-    """x ~ N(mu, v + s^2): the scores differ by -(x - mu)/(v + s^2) + (x - mu')/(v' + s^2), a Gaussian with known moments."""
+    """x ~ N(mu, v + s^2): the scores differ by -(x - mu)/(v + s^2) + (x - mu')/(v' + s^2), a Gaussian with known
+    moments."""
     variances = [0.25, 1.0, 0.5]
     denoiser, images = draws(variances)
     value, error = directed(denoiser, images, SETTINGS)

@@ -1,4 +1,5 @@
-"""Files of a project's ``extensions/`` add kinds to the tables, once; what is wrong with one is told with its file and line."""
+"""Files of a project's ``extensions/`` add kinds to the tables, once; what is wrong with one is told with its file and
+line."""
 
 import pytest
 

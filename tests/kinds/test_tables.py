@@ -1,4 +1,5 @@
-"""Each kind of thing stands in one table, with a name, a label and a line; the docs list them; settings know no others."""
+"""Each kind of thing stands in one table, with a name, a label and a line; the docs list them; settings know no
+others."""
 
 import json
 import subprocess
@@ -50,7 +51,10 @@ def test_the_schema_has_every_kind_that_settings_choose():
 
 
 def test_settings_and_tables_are_read_without_torch():
-    code = "import sys, featdiff.extending, featdiff.settings.project; assert not {'torch', 'scipy', 'PIL'} & set(sys.modules)"
+    code = (
+        "import sys, featdiff.extending, featdiff.settings.project; assert not {'torch', "
+        "'scipy', 'PIL'} & set(sys.modules)"
+    )
     subprocess.run([sys.executable, "-c", code], check=True)
 
 

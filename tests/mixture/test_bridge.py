@@ -1,4 +1,5 @@
-"""The bridge: its law, its measures against closed forms and exact denoisers, and a small network that is really trained."""
+"""The bridge: its law, its measures against closed forms and exact denoisers, and a small network that is really
+trained."""
 
 import json
 from pathlib import Path

@@ -35,7 +35,8 @@ def test_variances_of_guided_gaussians_are_bradley_and_nakkirans():
 
 
 def test_means_and_shares_of_guided_intervals_are_chidambarams():
-    """Reference numbers to three digits, by an unnamed number of paths: compared within .015, or two hundredths of shares."""
+    """Reference numbers to three digits, by an unnamed number of paths: compared within .015, or two hundredths of
+    shares."""
     rows = pd.DataFrame(two_intervals(Neighbours(uniform_paths=4000, uniform_steps=150)))
     means = rows[rows["measure"] == "mean"]
     inside = rows[rows["measure"] == "inside support"]["value"]
@@ -109,7 +110,8 @@ def test_order_of_convergence_of_samplers_without_noise():
 
 @pytest.mark.parametrize("sampler", ["ddpm", "euler sde"])
 def test_order_of_convergence_of_samplers_with_noise_is_one_by_the_exact_variance_on_a_gaussian(sampler):
-    """On a Gaussian a sampler is linear: its variance is the sum of its squared responses to the start and to each draw."""
+    """On a Gaussian a sampler is linear: its variance is the sum of its squared responses to the start and to each
+    draw."""
     denoiser = MixtureDenoiser(GaussianMixture([[0.0]], [[1.0]]), None if sampler == "ddpm" else OrnsteinUhlenbeck())
 
     def variance(steps: int) -> float:

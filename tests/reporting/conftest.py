@@ -153,7 +153,8 @@ def scatter_rows() -> pd.DataFrame:
 
 
 def distance_rows(classes: tuple[str, ...]) -> pd.DataFrame:
-    """Distances between classes, of the centroids twice those of the densities; a model told labels has no centroids."""
+    """Distances between classes, of the centroids twice those of the densities; a model told labels has no
+    centroids."""
     pairs = list(combinations(classes, 2))
     rows = [["guided", *pair, 1.0 + i, 0.1, 2.0 + 2 * i] for i, pair in enumerate(pairs)]
     rows += [["label", *pair, 1.0 + i, 0.1, None] for i, pair in enumerate(pairs)]

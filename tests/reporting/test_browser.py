@@ -41,12 +41,14 @@ def resize(browser, width: int) -> None:
 
 def test_every_picture_is_decoded_and_seen(browser, run):
     sizes = browser.execute_script(
-        "return [...document.images].map(i => [i.complete, i.naturalWidth, i.naturalHeight, i.getBoundingClientRect().width])"
+        "return [...document.images].map(i => [i.complete, i.naturalWidth, i.naturalHeight, "
+        "i.getBoundingClientRect().width])"
     )
     assert len(sizes) == 3 * len(run.classes)
     assert all(complete and min(size) > 0 for complete, *size in sizes)
     boxes = browser.execute_script(
-        "return [...document.querySelectorAll('figure svg')].map(s => s.getBoundingClientRect()).map(r => [r.width, r.height])"
+        "return [...document.querySelectorAll('figure svg')].map(s => s.getBoundingClientRect()).map(r => [r.width, "
+        "r.height])"
     )
     assert len(boxes) > 10
     assert min(min(box) for box in boxes) > 100
@@ -54,7 +56,8 @@ def test_every_picture_is_decoded_and_seen(browser, run):
 
 def test_every_table_has_rows_and_headings(browser):
     rows = browser.execute_script(
-        "return [...document.querySelectorAll('table')].map(t => [t.querySelectorAll('tbody td').length, t.tHead.rows.length])"
+        "return [...document.querySelectorAll('table')].map(t => [t.querySelectorAll('tbody td').length, "
+        "t.tHead.rows.length])"
     )
     assert len(rows) >= 5
     assert all(cells and headings for cells, headings in rows)
@@ -74,7 +77,8 @@ def test_page_is_not_wider_than_the_screen(browser, width):
 def test_text_of_the_curves_is_readable(browser, width):
     resize(browser, width)
     heights = browser.execute_script(
-        "return [...document.querySelectorAll('#psnr svg')].map(s => 12 * s.getBoundingClientRect().width / s.viewBox.baseVal.width)"
+        "return [...document.querySelectorAll('#psnr svg')].map(s => 12 * s.getBoundingClientRect().width / "
+        "s.viewBox.baseVal.width)"
     )
     assert min(heights) > 9, "font size in pixels on the screen"
 

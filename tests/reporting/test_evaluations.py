@@ -1,4 +1,5 @@
-"""Quality against cost: only samplings that differ in their sampler alone stand in one figure, at what they truly cost."""
+"""Quality against cost: only samplings that differ in their sampler alone stand in one figure, at what they truly
+cost."""
 
 import pandas as pd
 import pytest

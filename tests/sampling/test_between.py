@@ -1,4 +1,5 @@
-"""At a share of 0 or 1 the images are those of feature guidance to the class, bit for bit; elsewhere of the centroids' mean."""
+"""At a share of 0 or 1 the images are those of feature guidance to the class, bit for bit; elsewhere of the centroids'
+mean."""
 
 import numpy as np
 import pytest

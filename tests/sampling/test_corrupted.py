@@ -1,4 +1,5 @@
-"""Soft diffusion from data set to samples: the start's moments, the chosen levels, sharding, guidance, and what is refused."""
+"""Soft diffusion from data set to samples: the start's moments, the chosen levels, sharding, guidance, and what is
+refused."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,5 @@
-"""What the code must never do, read from its syntax trees: unpickle, load unsafe YAML, build shell strings, unpack archives."""
+"""What the code must never do, read from its syntax trees: unpickle, load unsafe YAML, build shell strings, unpack
+archives."""
 
 import ast
 import re
@@ -18,8 +19,8 @@ FILES = sorted(
 MODULES = {"pickle", "cPickle", "dill", "cloudpickle", "joblib", "shelve", "marshal", "urllib", "requests", "httpx"}
 NAMES = {"eval", "exec", "compile", "__import__"}
 ATTRIBUTES = {
-    "os.system", "os.popen", "pd.read_pickle", "torch.hub", "yaml.load", "yaml.full_load", "yaml.unsafe_load", "yaml.Loader",
-    "yaml.UnsafeLoader", "torch.save", "np.save", "np.savez", "numpy.load",
+    "os.system", "os.popen", "pd.read_pickle", "torch.hub", "yaml.load", "yaml.full_load", "yaml.unsafe_load",
+    "yaml.Loader", "yaml.UnsafeLoader", "torch.save", "np.save", "np.savez", "numpy.load",
 }  # fmt: skip
 METHODS = {"extractall", "to_pickle"}
 NEEDED = {  # calls that are safe with this keyword alone

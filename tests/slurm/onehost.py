@@ -3,9 +3,9 @@
     python -m tests.slurm.onehost start FOLDER     # munged, slurmctld and a slurmd for each node; then: . FOLDER/env.sh
     python -m tests.slurm.onehost stop FOLDER
 
-On Debian and Ubuntu: ``apt-get install --no-install-recommends slurmctld slurmd slurm-client munge``. Everything listens on
-the loopback, all files lie in FOLDER, and stopping leaves no process behind. Memory, cores and GPUs are counted when jobs are
-placed; without cgroups nothing stops a job that uses more than it asked for.
+On Debian and Ubuntu: ``apt-get install --no-install-recommends slurmctld slurmd slurm-client munge``. Everything
+listens on the loopback, all files lie in FOLDER, and stopping leaves no process behind. Memory, cores and GPUs are
+counted when jobs are placed; without cgroups nothing stops a job that uses more than it asked for.
 """
 
 import contextlib
@@ -83,7 +83,8 @@ class OneHost:
 
     @property
     def environment(self) -> dict[str, str]:
-        """What a process needs to use this cluster: where its configuration lies, and our ``srun`` before the host's."""
+        """What a process needs to use this cluster: where its configuration lies, and our ``srun`` before the
+        host's."""
         path = f"{self.root}/bin:{os.environ['PATH']}:/usr/sbin:/sbin"
         return {**os.environ, "SLURM_CONF": str(self.root / "slurm.conf"), "PATH": path}
 
@@ -139,7 +140,8 @@ class OneHost:
                 os.kill(pid, signal.SIGKILL)
 
     def jobs(self) -> list[dict[str, str]]:
-        """Every job since the start, oldest first, as Slurm describes it: JobId, JobState, Comment, Partition, TRES ..."""
+        """Every job since the start, oldest first, as Slurm describes it: JobId, JobState, Comment, Partition, TRES
+        ..."""
         lines = self.call("scontrol", "show", "jobs", "--oneliner").splitlines()
         rows = [dict(part.split("=", 1) for part in line.split() if "=" in part) for line in lines if "JobId=" in line]
         return sorted(rows, key=lambda row: int(row["JobId"]))
@@ -180,7 +182,8 @@ class OneHost:
         self._write_environment()
 
     def _write_environment(self) -> None:
-        """``env.sh``, and an ``srun`` that knows the configuration: Snakemake's plugin drops SLURM_CONF before it calls srun."""
+        """``env.sh``, and an ``srun`` that knows the configuration: Snakemake's plugin drops SLURM_CONF before it calls
+        srun."""
         wrapper, conf = self.root / "bin/srun", self.root / "slurm.conf"
         srun = shutil.which(
             "srun", path=f"/usr/bin:/usr/local/bin:{os.environ['PATH']}"

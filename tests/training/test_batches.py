@@ -1,4 +1,5 @@
-"""Batches are drawn and put together on the device; where images lie elsewhere, threads gather them ahead: the same batches."""
+"""Batches are drawn and put together on the device; where images lie elsewhere, threads gather them ahead: the same
+batches."""
 
 import os
 import random

@@ -58,7 +58,8 @@ def kept(run, *rest):
     torch.save({"average": run.averages(), "model": run.denoiser.state_dict()}, f"{folder}/rank{os.environ['RANK']}.pt")
 
 loop._terminated, loop.Objective.forward, loop.steps = watched, eventful, kept
-loop.train(TrainSpec.model_validate_json(settings), Path(data), Path(folder, "checkpoint.safetensors"), state=Path(folder, "state"))
+spec, out = TrainSpec.model_validate_json(settings), Path(folder, "checkpoint.safetensors")
+loop.train(spec, Path(data), out, state=Path(folder, "state"))
 """
 
 
@@ -218,7 +219,8 @@ def objective(condition: str) -> loop.Objective:
 
 @pytest.mark.parametrize("condition", ["feature", "label", "none"])
 def test_the_gradient_of_a_batch_is_the_mean_of_its_slices_gradients(condition):
-    """The groups of four stay whole; what a slice's group matches does not reach into another slice. No weight is idle."""
+    """The groups of four stay whole; what a slice's group matches does not reach into another slice. No weight is
+    idle."""
     module = objective(condition)
     g = torch.Generator().manual_seed(0)
     x = torch.rand(16, 1, 8, 8, generator=g, dtype=torch.float64)

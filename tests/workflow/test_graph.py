@@ -38,7 +38,8 @@ IMPORTED = """
 import ast, sys
 from pathlib import Path
 root, wanted = Path(sys.argv[1]), sys.argv[2:]
-functions = {f.name: f for f in ast.parse((root / "featdiff/cli.py").read_text()).body if isinstance(f, ast.FunctionDef)}
+body = ast.parse((root / "featdiff/cli.py").read_text()).body
+functions = {f.name: f for f in body if isinstance(f, ast.FunctionDef)}
 for name in wanted:
     for module in [m for m in sys.modules if m.partition(".")[0] == "featdiff"]:
         del sys.modules[module]
@@ -49,6 +50,9 @@ for name in wanted:
     files = [m.__file__ for n, m in sys.modules.items() if n.partition(".")[0] == "featdiff" and m.__file__]
     print(name, *sorted(Path(f).relative_to(root).as_posix() for f in files))
 """
+
+MINE = {"model": "mixture", "guidance": {"kind": "none"}, "sampler": {"kind": "ddim"}, "images": 8}
+PACKED = {"kind": "zip", "name": None, "path": "mine.zip"}
 
 
 def test_schema_file_is_the_one_that_the_settings_generate():
@@ -135,9 +139,9 @@ def test_each_profile_plans_the_whole_graph(project, profile):
         ({"samplings": {"guided": {"images": 0}}}, ["samplings.guided.images", "greater than or equal to 1", "got 0"]),
         ({"models": {"guided": {"dataset": "stones"}}}, ["models.guided.dataset", "stones", "textures"]),
         ({"datasets": {"../x": {}}}, ["datasets", "../x"]),
-        ({"networks": {"small": {"widths": [8, 8, 8, 8, 8, 8]}}}, ["models.guided", "pixels", "choose a multiple of 32"]),
-        ({"samplings": {"real-textures": {"model": "mixture", "guidance": {"kind": "none"}, "sampler": {"kind": "ddim"}, "images": 8}}}, ["real-textures", "choose another"]),
-        ({"datasets": {"textures": {"source": {"kind": "zip", "name": None, "path": "mine.zip"}}}}, ["datasets.textures.source"]),
+        ({"networks": {"small": {"widths": [8, 8, 8, 8, 8, 8]}}}, ["models.guided", "pixels", "a multiple of 32"]),
+        ({"samplings": {"real-textures": MINE}}, ["real-textures", "choose another"]),
+        ({"datasets": {"textures": {"source": PACKED}}}, ["datasets.textures.source"]),
     ],
 )  # fmt: skip
 def test_a_bad_setting_ends_with_one_message_that_names_it(project, change, words):

@@ -1,4 +1,5 @@
-"""A wheel built from the clone, installed by itself: commands and API work outside the repository, and so does a new project."""
+"""A wheel built from the clone, installed by itself: commands and API work outside the repository, and so does a new
+project."""
 
 import os
 import subprocess

@@ -1,4 +1,5 @@
-"""Presets for published settings: planned from the images on; without the images, one message that says what to put where."""
+"""Presets for published settings: planned from the images on; without the images, one message that says what to put
+where."""
 
 from pathlib import Path
 

@@ -1,4 +1,5 @@
-"""How many processes train a model is a resource: the rule launches them, and nothing is stale when their number changes."""
+"""How many processes train a model is a resource: the rule launches them, and nothing is stale when their number
+changes."""
 
 import pytest
 

@@ -1,4 +1,5 @@
-"""A store that speaks S3: a real server on this machine's loopback, pushed to by one clone and pulled from by another."""
+"""A store that speaks S3: a real server on this machine's loopback, pushed to by one clone and pulled from by
+another."""
 
 import shutil
 

@@ -20,7 +20,8 @@ def images(settings: dict[str, Any]) -> np.ndarray:
 
 
 def centred(settings: dict[str, Any]):  # type: ignore[no-untyped-def]
-    """The same images as a float tensor (N, C, H, W) in [-1, 1], on the device: nothing is cheaper to take batches from."""
+    """The same images as a float tensor (N, C, H, W) in [-1, 1], on the device: nothing is cheaper to take batches
+    from."""
     import torch
 
     pixels = torch.from_numpy(images(settings)).permute(0, 3, 1, 2).contiguous()

@@ -1,4 +1,5 @@
-"""diffusers: its UNet2DModel without attention, DDPMScheduler and DDPMPipeline; the step of its unconditional example."""
+"""diffusers: its UNet2DModel without attention, DDPMScheduler and DDPMPipeline; the step of its unconditional
+example."""
 
 from typing import Any
 

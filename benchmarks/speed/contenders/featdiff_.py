@@ -37,7 +37,8 @@ NETWORK = Network(widths=(32, 64, 96))
 
 
 def training(settings: dict[str, Any]) -> Work:
-    """Steps of the training loop: batch, loss, gradient, clipping, update, weight average, the bar, the looks at the loss."""
+    """Steps of the training loop: batch, loss, gradient, clipping, update, weight average, the bar, the looks at the
+    loss."""
     keep_freed_memory()
     spec = _spec(settings)
     accelerator = processes.accelerator_of(spec.training)
@@ -53,7 +54,8 @@ def training(settings: dict[str, Any]) -> Work:
 
 
 def sampling(settings: dict[str, Any]) -> Work:
-    """A batch of samples by DDPM's ancestral steps; ``guidance`` says how it is guided, ``condition`` what the network is told."""
+    """A batch of samples by DDPM's ancestral steps; ``guidance`` says how it is guided, ``condition`` what the network
+    is told."""
     keep_freed_memory()
     guidance = {"kind": settings["guidance"]}
     if settings["guidance"] != "none":

@@ -10,7 +10,8 @@ from contenders import common
 
 
 def training(settings: dict[str, Any]) -> Work:
-    """The step of its train.py: log-normal noise levels, the Karras loss, its optimiser's arguments replaced by ours."""
+    """The step of its train.py: log-normal noise levels, the Karras loss, its optimiser's arguments replaced by
+    ours."""
     denoiser, about = _denoiser(settings)
 
     def loss(batch: torch.Tensor) -> torch.Tensor:

@@ -1,7 +1,8 @@
-"""A real Slurm: the whole tiny pipeline with the profile as it stands, and what becomes of a training when things go wrong.
+"""A real Slurm: the whole tiny pipeline with the profile as it stands, and what becomes of a training when things go
+wrong.
 
-All stories start at once and wait mostly for Slurm, each with a copy of the project of its own; a test then looks at what is
-left of its story. In each, a training hangs when two resume states are on disk, and something happens to it.
+All stories start at once and wait mostly for Slurm, each with a copy of the project of its own; a test then looks at
+what is left of its story. In each, a training hangs when two resume states are on disk, and something happens to it.
 """
 
 import os
@@ -128,7 +129,8 @@ def kill(process):
 
 @pytest.fixture(scope="session")
 def trained(pristine, tmp_path_factory):
-    """The tiny project with a somewhat longer training, done here without Slurm: the bits that each story has to end with."""
+    """The tiny project with a somewhat longer training, done here without Slurm: the bits that each story has to end
+    with."""
     project = pristine.copy(tmp_path_factory.mktemp("trained") / "clone")
     project.edit_params(yaml.safe_load((project.root / "workflow/presets/tiny.yaml").read_text()))
     project.edit_params({"trainings": {"preview": {"images": IMAGES, "save_every": IMAGES // 10, "precision": "fp32"}}})
@@ -262,7 +264,8 @@ def test_the_whole_pipeline_gives_the_same_bits_as_without_slurm_each_made_once(
     assert run.project.stale() == {}
 
 
-# Rule, or group with its rules: jobs, partition, GPUs, memory and time at the first attempt. A group takes the time of all.
+# Rule, or group with its rules: jobs, partition, GPUs, memory and time at the first attempt. A group takes the time of
+# all.
 ASKED = {
     "prepare": (1, "cpu", None, "2000M", "01:00:00"),
     "train": (2, "gpu", "gres:gpu:1", "8000M", "04:00:00"),
