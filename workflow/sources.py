@@ -24,6 +24,9 @@ PACKAGE = "featdiff"
 CLI = Path(PACKAGE, "cli.py")
 FILES: dict[str, tuple[str, ...]] = {}  # what each fingerprint was taken of, for the ledger
 EXTENSIONS = Path("extensions")  # loaded by every command (featdiff/extending.py)
+LOADER = (
+    "main"  # of the command line: it loads them by way of all tables, of which a command uses what it imports itself
+)
 KEPT = Path(".featdiff/imports.json")
 REST = ""  # stands for all of a file but the functions of its commands
 
@@ -105,8 +108,10 @@ def _sha256(path: Path, mtime_ns: int, size: int) -> str:
 def _read(path: Path) -> dict[str, list[str]]:
     """The modules of the package that a file imports anywhere; those in functions of commands by the command's name."""
     tree = ast.parse(path.read_text(encoding="utf-8"), str(path))
-    commands = [n for n in tree.body if path == CLI and isinstance(n, ast.FunctionDef) and n.decorator_list]
-    found = {REST: [name for node in tree.body if node not in commands for name in _imports(node, path)]}
+    functions = [n for n in tree.body if path == CLI and isinstance(n, ast.FunctionDef)]
+    commands = [n for n in functions if n.decorator_list]
+    apart = [*commands, *(n for n in functions if n.name == LOADER)]
+    found = {REST: [name for node in tree.body if node not in apart for name in _imports(node, path)]}
     for node in commands:
         name = _command_name(node)
         if name in found:

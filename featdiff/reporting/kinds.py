@@ -24,7 +24,7 @@ def table(settings: Params) -> Table:
         _group("Sampler", SAMPLERS, (row.sampler.kind for row in samplings)),
     ]
     caption = "The kinds of things that the settings of this run choose, and what they are."
-    return Table("kinds", caption, [""], [group for group in groups if group.rows])
+    return Table("kinds", caption, ["What it is"], [group for group in groups if group.rows], first="Kind")
 
 
 def _group(title: str, kinds: Kinds, chosen: Iterable[str]) -> Group:
