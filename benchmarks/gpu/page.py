@@ -29,7 +29,8 @@ def table(report: dict[str, Any]) -> str:
     machine = ", ".join(f"{key} {value}" for key, value in report["machine"].items())
     lines = [f"`{report['command']}`: {machine}.", "", "| step | found | value |", "|---|---|---:|"]
     for step, found in report["steps"].items():
-        lines.append(f"| **{step}** | {found['ended']} | {shown(found.get('seconds', ''))} s |")
+        took = f"{shown(found['seconds'])} s" if found.get("seconds") else ""
+        lines.append(f"| **{step}** | {found['ended']} | {took} |")
         rest = {key: value for key, value in found.items() if key not in ("ended", "seconds")}
         lines += [f"| | {key.replace('_', ' ')} | {shown(value)} |" for key, value in rest.items()]
     return "\n".join(lines)

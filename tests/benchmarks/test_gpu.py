@@ -67,3 +67,11 @@ def test_without_a_gpu_it_says_so_and_toy_sizes_never_replace_the_measured_table
     assert refused.returncode == 1 and "torch sees no GPU here" in refused.stderr
     refused = call("--device", "cpu", "--small")
     assert refused.returncode == 1 and "name another folder with --out" in refused.stderr
+
+
+def test_the_page_shows_the_committed_tables(check, monkeypatch):
+    monkeypatch.syspath_prepend(str(ROOT / "docs"))
+    paper = importlib.import_module("paper")
+    text = (ROOT / "docs" / "gpu.md").read_text()
+    assert paper.page(text, json.loads(paper.TABLE.read_text())) == text
+    assert check.page.table(json.loads((ROOT / "docs" / "tables" / "gpu.json").read_text())) in text
