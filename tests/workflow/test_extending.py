@@ -13,6 +13,7 @@ from PIL import Image
 
 from featdiff import cli, extending
 from tests.workflow.conftest import Project
+from workflow.sources import sources
 
 PAGE = Path(__file__).parents[2] / "docs/extending.md"
 LABELS = ("noisy DDIM", "fade", "early guidance", "Gap of means", "residual convolutions", "stretched images")
@@ -102,6 +103,7 @@ def test_one_of_each_kind_from_outside_runs_to_the_report_and_is_named_there(ext
         "report",
     }
     monkeypatch.chdir(extended.root)
+    assert {f"extensions/example_{i}.py" for i in range(len(LABELS))} <= set(sources("sample.smk", "sample"))
     for command in commands:  # in this process: each start of torch takes seconds
         monkeypatch.setattr(sys, "argv", shlex.split(command))
         with pytest.raises(SystemExit) as done:
