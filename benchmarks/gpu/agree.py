@@ -13,7 +13,7 @@ from featdiff.diffusion import guidance, levels, samplers, soft_samplers
 from featdiff.evaluation import extractors
 from featdiff.models import checkpoint
 from featdiff.seeds import SampleNoise
-from featdiff.settings.corruption import BlurCorruption
+from featdiff.kinds.corruptions import BlurCorruption
 from featdiff.settings.evaluation import Lite0
 from featdiff.training import loop, processes
 
