@@ -69,7 +69,8 @@ def watched(found: dict[str, Any]) -> Iterator[None]:
 
 def prepare(source: Path, out: Path) -> dict[str, Any]:
     from featdiff.data.prepare import prepare as run
-    from featdiff.settings.data import CropLayout, Dataset, ZipSource
+    from featdiff.kinds.layouts import CropLayout
+    from featdiff.settings.data import Dataset, ZipSource
 
     found: dict[str, Any] = {}
     layout = CropLayout(kind="crop", size=SIDE)
