@@ -198,6 +198,14 @@ class Project:
         """All settings that change results, as JSON."""
         return json.dumps(determining(self.params))
 
+    def embed_settings(self, kind: str) -> str:
+        """What features depend on of the protocol, as JSON: of samples all images are embedded, of a data set some."""
+        return json.dumps(self.params.evaluation.embedding(kind))
+
+    def embed_sections(self, kind: str) -> list[str]:
+        """The keys of the protocol that features depend on."""
+        return [f"evaluation.{key}" for key in self.params.evaluation.embedding(kind)]
+
     def train_settings(self, model: str) -> str:
         """What a training is told of its settings, as JSON: those that change its bits."""
         return json.dumps(determining(self.params.train_spec(model)))

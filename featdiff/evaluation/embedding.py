@@ -72,10 +72,7 @@ def _settings(settings: Evaluation, kind: str) -> dict[str, Any]:
         "extractor": settings.extractor.model_dump(mode="json", exclude={"weights"}),
         "kind": kind,
     }
-    if kind == "dataset":
-        used = settings.model_dump(mode="json", include={"images", "repeats", "classifier_images", "seed"})
-        chosen |= used
-    return chosen
+    return settings.embedding(kind) | chosen
 
 
 def _difference(found: dict[str, Any], expected: dict[str, Any]) -> str:
