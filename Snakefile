@@ -3,8 +3,8 @@
 from snakemake.utils import min_version
 
 from workflow.common import Project, all_options, by_attempt, by_model, one_of, options, shell_prefix, verbatim
-from workflow.running import collect_seldom, hold
-from workflow.sources import fingerprint
+from workflow.running import collect_seldom, hold, is_run, run_file, tell_of_changes
+from workflow.sources import begin, fingerprint, go_by
 
 min_version("9.0")
 
@@ -19,6 +19,8 @@ collect_seldom()
 project = Project(config)
 shell.prefix(shell_prefix())
 hold(project.results, workflow)
+if not workflow.is_main_process:
+    go_by(run_file(project.results))
 
 
 wildcard_constraints:
@@ -63,6 +65,18 @@ if project.params.sweep:
 if project.params.repeats:
 
     include: "workflow/rules/repeats.smk"
+
+
+if is_run(workflow):
+    begin(run_file(project.results))
+
+
+onsuccess:
+    tell_of_changes()
+
+
+onerror:
+    tell_of_changes()
 
 
 localrules:

@@ -29,7 +29,9 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 import featdiff
+from featdiff import meaning
 from featdiff.errors import UserError
+from featdiff.settings.base import determining
 
 MANIFEST = "manifest.json"
 PART = ".part"  # a file that is being written
@@ -76,16 +78,24 @@ class Manifest(BaseModel):
 
 
 def manifest(
-    kind: str, settings: BaseModel | dict[str, Any], inputs: Mapping[str, Path | str] | None = None
+    kind: str,
+    settings: BaseModel | dict[str, Any],
+    inputs: Mapping[str, Path | str] | None = None,
+    *,
+    by: Callable[..., Any] | None = None,
 ) -> Manifest:
-    """Describe an artifact about to be written; ``inputs`` are files, recorded by their SHA-256."""
-    plain = settings.model_dump(mode="json") if isinstance(settings, BaseModel) else settings
+    """Describe an artifact about to be written; ``inputs`` are files, recorded by their SHA-256.
+
+    ``by`` is the function that makes it: the manifest's ``code`` is the digest of all that it can reach
+    (:mod:`featdiff.meaning`), of the whole package where none is given. Settings that change no bits are left out.
+    """
+    plain = determining(settings) if isinstance(settings, BaseModel) else settings
     return Manifest(
         kind=kind,
         settings=plain,
         inputs={name: sha256_file(path) for name, path in sorted((inputs or {}).items())},
         featdiff=featdiff.__version__,
-        code=code_digest(),
+        code=meaning.code_of(by) if by else code_digest(),
         libraries={"python": platform.python_version(), **_library_versions()},
     )
 

@@ -91,6 +91,9 @@ def train(
     state: Annotated[Path, typer.Option(help="Folder of the resume states.")] = Path(".featdiff/state"),
     processes: Annotated[int, typer.Option(min=1, help="Processes that share each batch, one a GPU.")] = 1,
     nodes: Annotated[int, typer.Option(min=1, help="Machines of this Slurm job to spread them over.")] = 1,
+    save_every: Annotated[
+        int | None, typer.Option(min=1, help="Images between two resume states, instead of the settings'.")
+    ] = None,
 ) -> None:
     """Train a network by denoising alone; killed and started again, it goes on where it was."""
     from featdiff.devices import compiling
@@ -99,6 +102,7 @@ def train(
 
     if processes > 1 or nodes > 1:
         same = ["--settings", settings, "--data", str(data), "--out", str(out), "--state", str(state)]
+        same += [] if save_every is None else ["--save-every", str(save_every)]
         launch(["train", *same], processes=processes, nodes=nodes)
 
     from featdiff.training.loop import train as run
@@ -106,7 +110,10 @@ def train(
     end_with_launcher()
     keep_freed_memory()
     compiling.keep_in(compiling.FOLDER)
-    run(_settings(TrainSpec, settings), data, out, state=state)
+    spec = _settings(TrainSpec, settings)
+    if save_every is not None:
+        spec = spec.model_copy(update={"training": spec.training.model_copy(update={"save_every": save_every})})
+    run(spec, data, out, state=state)
 
 
 @app.command()

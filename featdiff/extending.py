@@ -14,6 +14,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, TypeVar
 
+from featdiff import meaning
 from featdiff.errors import UserError
 from featdiff.kinds.base import Kind, Table
 from featdiff.kinds.blocks import BLOCKS, ConvBlock, NetworkBlock
@@ -111,6 +112,7 @@ def _load(path: Path) -> None:
             f"{where}: {type(error).__name__}: {error}\nmend the file, or take it out of {path.parent}/"
         ) from error
     _loaded[path.resolve()] = name
+    meaning.LOADED.append(path)
 
 
 def _line(error: Exception, path: Path) -> int:

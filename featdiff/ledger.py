@@ -14,7 +14,7 @@ from typing import Annotated
 import typer
 
 from featdiff.errors import UserError
-from featdiff.versions import dvcfile, graph, recording, running, standing
+from featdiff.versions import accepted, dvcfile, graph, meant, recording, running, standing
 from featdiff.versions import history as versions
 from featdiff.versions import verify as checking
 
@@ -85,12 +85,14 @@ def adopt() -> None:
 def status(as_json: Json = False) -> None:
     """What is stale and why, in the words of both engines."""
     found = graph.read_graph()
+    told = meant.words(found)
+    dvcfile.refresh(found)
     rows = standing.standings(found, standing.dvc_changes())
     if as_json:
         typer.echo(standing.as_json(rows))
         return
     typer.echo(standing.as_table(rows))
-    for line in standing.advice(rows):
+    for line in (*told, *standing.advice(rows)):
         typer.echo(line)
     if files := dvcfile.drifted(found):
         typer.echo(f"{' and '.join(map(str, files))}: not what the Snakefile says; run 'featdiff ledger write'")
@@ -105,6 +107,19 @@ def history(
     graph.need_root()
     found = versions.history(artifact)
     typer.echo(versions.as_json(artifact, found) if as_json else versions.as_text(artifact, found))
+    for word in [] if as_json else accepted.read():
+        typer.echo(f"accepted: code {word.code[:7]} of {word.stage} counts as {word.counts_as[:7]}: {word.why}")
+
+
+@app.command()
+def accept(
+    stage: Annotated[str, typer.Argument(help="A stage, or a kind of stage: train-guided, train, evaluate ...")],
+    why: Annotated[str, typer.Option(help="Why the change of code has no effect on its results.")],
+) -> None:
+    """Your word that a change of code has no effect on a stage's results: they stay, in both engines and in every clone."""
+    found = graph.read_graph()
+    typer.echo(meant.accept(found, stage, why))
+    dvcfile.refresh(graph.read_graph())
 
 
 @app.command()

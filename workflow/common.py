@@ -3,6 +3,7 @@
 Only lookups: the science is in ``featdiff``. Importing this costs no torch, so a graph of thousands of jobs is built fast.
 """
 
+import json
 import re
 import shlex
 import sys
@@ -14,7 +15,7 @@ from featdiff import extending
 from featdiff.errors import UserError
 from featdiff.kinds.guidance import FeatureGuidance
 from featdiff.mixture import BRIDGE_TABLES, TABLES
-from featdiff.settings.base import parse
+from featdiff.settings.base import determining, parse
 from featdiff.settings.centroids import Centroids
 from featdiff.settings.data import AssetSource, PackagedSource, ZipSource
 from featdiff.settings.project import Params
@@ -192,6 +193,22 @@ class Project:
         """Rows of a table and the copies that ``repeats`` made of them, sorted."""
         wanted = set(names)
         return sorted(wanted | {name for name, copy in self.params.copies(table).items() if copy.row in wanted})
+
+    def settings(self) -> str:
+        """All settings that change results, as JSON."""
+        return json.dumps(determining(self.params))
+
+    def embed_settings(self, kind: str) -> str:
+        """What features depend on of the protocol, as JSON: of samples all images are embedded, of a data set some."""
+        return json.dumps(self.params.evaluation.embedding(kind))
+
+    def embed_sections(self, kind: str) -> list[str]:
+        """The keys of the protocol that features depend on."""
+        return [f"evaluation.{key}" for key in self.params.evaluation.embedding(kind)]
+
+    def train_settings(self, model: str) -> str:
+        """What a training is told of its settings, as JSON: those that change its bits."""
+        return json.dumps(determining(self.params.train_spec(model)))
 
     def train_sections(self, model: str) -> list[str]:
         """The rows a training depends on."""

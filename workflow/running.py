@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from featdiff.locks import FOLDER, RUNS, Lock, Unsupported
+from workflow.sources import changed_meanwhile
 
 SNAKEMAKE_LOCKS = Path(".snakemake/locks")
 PATIENCE = 5.0  # seconds for a run that is just ending
@@ -46,6 +47,7 @@ LOOKING = {  # options with which Snakemake runs no job
     "--archive",
 }
 _held: list[Lock] = []  # as long as this process lives
+RUNS_FOLDER = Path(".featdiff/runs")  # the code that each run began with, for its jobs
 
 
 def collect_seldom() -> None:
@@ -57,9 +59,19 @@ def collect_seldom() -> None:
     gc.set_threshold(70_000)
 
 
+def run_file(results: str) -> Path:
+    """Where the run of a results folder keeps what its jobs have to go by."""
+    return RUNS_FOLDER / f"{re.sub('[^a-zA-Z0-9]+', '-', results)}.json"
+
+
+def is_run(workflow: Any) -> bool:
+    """Whether this process is a run: it starts jobs, and is not itself one of another."""
+    return workflow.is_main_process and not workflow.output_settings.dryrun and not LOOKING & set(sys.argv)
+
+
 def hold(results: str, workflow: Any) -> None:
     """Keep other runs off the folder ``results`` until this process ends, if it is a run; mend what a dead run has left."""
-    if not workflow.is_main_process or workflow.output_settings.dryrun or LOOKING & set(sys.argv) or _held:
+    if not is_run(workflow) or _held:
         return
     try:
         own = Lock(FOLDER / f"run-{re.sub('[^a-zA-Z0-9]+', '-', results)}")
@@ -104,3 +116,13 @@ def _mend_times(results: Path) -> None:
         os.utime(path, (now, now))
     if ahead:
         print(f"{len(ahead)} results have times in the future, as {ahead[0]}: set to now.", file=sys.stderr)
+
+
+def tell_of_changes() -> None:
+    """At the end of a run: say whose code was changed meanwhile. It counts as run with the code that the run began with."""
+    if changed := changed_meanwhile():
+        print(
+            f"The code of {', '.join(changed)} was changed during this run: what ran after the change will be run again by the "
+            "next run, with all that follows.",
+            file=sys.stderr,
+        )

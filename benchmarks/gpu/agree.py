@@ -11,9 +11,9 @@ from featdiff.devices import compiling, devices
 from featdiff.devices.devices import CPU
 from featdiff.diffusion import guidance, levels, samplers, soft_samplers
 from featdiff.evaluation import extractors
+from featdiff.kinds.corruptions import BlurCorruption
 from featdiff.models import checkpoint
 from featdiff.seeds import SampleNoise
-from featdiff.kinds.corruptions import BlurCorruption
 from featdiff.settings.evaluation import Lite0
 from featdiff.training import loop, processes
 

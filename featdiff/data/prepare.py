@@ -130,7 +130,7 @@ def prepare(dataset: Dataset, out: Path | str, *, base: Path | str = Path(".")) 
         parts[name, "train"], parts[name, "test"] = _at_most(name, train, dataset), test
     images, index = _table(parts, listing.classes, dataset)
     inputs = listing.inputs or {p.file.name: p.sha256.hex() for p in photos}
-    made = artifacts.manifest("dataset", dataset).model_copy(update={"inputs": inputs})
+    made = artifacts.manifest("dataset", dataset, by=prepare).model_copy(update={"inputs": inputs})
     archive.write(out, images, index, made, extra=_skip_table(bad))
     counts = {name: {split: len(parts[name, split]) for split in ("train", "test")} for name in by_class}
     copies = sum(n - 1 for n in Counter((p.file.class_name, p.content) for p in photos).values())

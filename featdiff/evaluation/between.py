@@ -37,7 +37,7 @@ def measure_to(
     dataset = archive.read(data, "dataset")
     known = embedding.read(settings, data_features, data, "dataset")
     made = artifacts.manifest(
-        "between-measures", settings, {"images": images, "data": data, "data_features": data_features}
+        "between-measures", settings, {"images": images, "data": data, "data_features": data_features}, by=measure_to
     )
     if unknown := [name for name in (between.first, between.second) if name not in dataset.classes]:
         raise UserError(f"{data}: has no class {', '.join(map(repr, unknown))}; classes: {', '.join(dataset.classes)}")

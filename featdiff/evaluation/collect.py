@@ -52,7 +52,7 @@ def collect(
     for path, text in zip((quality, denoising_table, scatter_table, distances_table), tables.values(), strict=True):
         artifacts.write_text(path, text)
     inputs = {str(path): path for path in (*read, *denoisings.values(), *distances.values())}
-    made = artifacts.manifest("metrics", {}, inputs)
+    made = artifacts.manifest("metrics", {}, inputs, by=collect)
     payload = {
         "protocol": protocols,
         "quality": _nested(quality_rows, ["samples", "class", "measure"], "value"),

@@ -44,7 +44,7 @@ def embed(
     images = archive.read(archive_path, kind)
     rows = np.arange(len(images.index)) if kind == "samples" else embedded_rows(settings, images.index)
     values = extractor(settings.extractor, device=device).features(images.images[rows])
-    made = artifacts.manifest("features", _settings(settings, kind), {"images": archive_path})
+    made = artifacts.manifest("features", _settings(settings, kind), {"images": archive_path}, by=embed)
     artifacts.write_arrays(out, {"features": values, "rows": rows.astype(np.int64)}, made)
 
 
@@ -72,10 +72,7 @@ def _settings(settings: Evaluation, kind: str) -> dict[str, Any]:
         "extractor": settings.extractor.model_dump(mode="json", exclude={"weights"}),
         "kind": kind,
     }
-    if kind == "dataset":
-        used = settings.model_dump(mode="json", include={"images", "repeats", "classifier_images", "seed"})
-        chosen |= used
-    return chosen
+    return settings.embedding(kind) | chosen
 
 
 def _difference(found: dict[str, Any], expected: dict[str, Any]) -> str:

@@ -135,7 +135,7 @@ def evaluate_to(
         "classes": images.classes,
         "rows": rows,
     }
-    artifacts.write_json(out, payload, artifacts.manifest("evaluation", settings, inputs))
+    artifacts.write_json(out, payload, artifacts.manifest("evaluation", settings, inputs, by=evaluate_to))
 
 
 def _sample_rows(data: ImageArchive, samples: ImageArchive, sizes: Counts) -> dict[int, np.ndarray]:

@@ -87,7 +87,7 @@ def extract(settings: Centroids, data: Path, model: Path, out: Path, *, new_clas
     A model trained with partners at the image's noise level gets the grid of noise levels; one trained with clean
     partners gets the one level it knows, that of clean images.
     """
-    made = artifacts.manifest("centroids", settings, {"dataset": data, "checkpoint": model})
+    made = artifacts.manifest("centroids", settings, {"dataset": data, "checkpoint": model}, by=extract)
     trained = checkpoint.read(model)
     images = archive.read(data, "dataset").select(split="train")
     if not new_classes:

@@ -28,7 +28,7 @@ Teller = Callable[[Tensor, Tensor], Tensor]
 def measure(settings: Denoising, data: Path, model: Path, table: Path | None, out: Path, *, name: str) -> None:
     """Write the PSNR and concentration rows of one checkpoint; ``name`` goes into the rows' column ``model``."""
     inputs = {"dataset": data, "checkpoint": model} | ({"centroids": table} if table else {})
-    made = artifacts.manifest("denoising", {"name": name, **settings.model_dump(mode="json")}, inputs)
+    made = artifacts.manifest("denoising", {"name": name, **settings.model_dump(mode="json")}, inputs, by=measure)
     trained = checkpoint.read(model)
     images = archive.read(data, "dataset")
     classes = tuple(images.select(split="test").classes)

@@ -78,7 +78,7 @@ def measure(settings: Distances, data: Path, model: Path, table: Path | None, ou
     ``settings.classes`` classes a random choice takes part.
     """
     inputs = {"dataset": data, "checkpoint": model} | ({"centroids": table} if table else {})
-    made = artifacts.manifest("distances", {"name": name, **settings.model_dump(mode="json")}, inputs)
+    made = artifacts.manifest("distances", {"name": name, **settings.model_dump(mode="json")}, inputs, by=measure)
     trained = checkpoint.read(model)
     test = archive.read(data, "dataset").select(split="test")
     centroids.require_classes(data, tuple(test.classes), trained.data.classes)

@@ -110,7 +110,7 @@ def write_dataset(law: GaussianMixture, settings: Bridge, path: Path) -> None:
         labels += [y] * len(x)
     index = pd.DataFrame({"path": [f"train/{y}/{i:06d}.png" for i, y in enumerate(labels)], "split": "train"})
     index = index.assign(label=labels, **{"class": [f"class {y}" for y in labels]})
-    archive.write(path, np.concatenate(images), index, artifacts.manifest("dataset", settings))
+    archive.write(path, np.concatenate(images), index, artifacts.manifest("dataset", settings, by=write_dataset))
 
 
 def denoising(law: GaussianMixture, trained: Trained, settings: Bridge) -> list[dict[str, Any]]:

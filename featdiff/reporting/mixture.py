@@ -62,7 +62,7 @@ def write_page(folder: Path | str, out: Path | str, *, figures: Path | str, netw
         if one.markup.startswith("<svg")
     }
     inputs = {name: Path(folder) / name for name in ("study.json", "pictures.npz")}
-    artifacts.write_zip(figures, pictures, artifacts.manifest("mixture figures", {}, inputs))
+    artifacts.write_zip(figures, pictures, artifacts.manifest("mixture figures", {}, inputs, by=write_page))
     made = json.dumps(study.made.model_dump(), indent=2)
     section = templates.render("body.html", parts=drawn)
     artifacts.write_text(out, templates.render("mixture.html", title=TITLE, lead=LEAD, body=section, made=made))

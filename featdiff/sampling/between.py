@@ -28,7 +28,7 @@ from featdiff.settings.sampling import Between, BetweenSpec
 def write(spec: BetweenSpec, source: Source, out: Path) -> None:
     """Draw the images and write them as an archive of kind ``between``: labels count the shares, column ``share`` has
     them."""
-    made = artifacts.manifest("between", spec, source.inputs())
+    made = artifacts.manifest("between", spec, source.inputs(), by=write)
     images = draw(spec, source)
     shares = spec.between.shares
     rows = [

@@ -71,7 +71,7 @@ def sample_shard(
     """
     source = Source(model, table)
     inputs = source.inputs() | (weak.inputs("weak_") if weak else {}) | ({"levels": chosen} if chosen else {})
-    made = artifacts.manifest("shard", settings, inputs)
+    made = artifacts.manifest("shard", settings, inputs, by=sample_shard)
     device = pick_device()
     denoiser = GuidedDenoiser(settings.guidance, source, weak, device, Arithmetic(settings.precision))
     trained = denoiser.trained
@@ -178,7 +178,7 @@ def gather(shards: list[Path], out: Path) -> None:
         raise UserError(f"{out}: {len(shards)} shards hold {len(index)} images, {len(expected)} were expected")
     order = np.lexsort((index["index"], index["label"]))
     images = np.concatenate([p.images for p in parts if len(p.images)])[order]
-    made = artifacts.manifest("samples", settings).model_copy(update={"inputs": first.inputs})
+    made = artifacts.manifest("samples", settings, by=gather).model_copy(update={"inputs": first.inputs})
     archive.write(out, images, index.iloc[order].reset_index(drop=True), made)
 
 

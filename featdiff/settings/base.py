@@ -2,6 +2,7 @@
 allowed."""
 
 import re
+from collections.abc import Mapping
 from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -40,6 +41,23 @@ Compile = Annotated[
         "compiler. auto: on a GPU where the run is long enough to earn it, never on a CPU."
     ),
 ]
+
+
+def determining(settings: BaseModel) -> dict[str, Any]:
+    """Settings as plain values, without those that change no bits (``json_schema_extra={"changes_bits": False}``)."""
+    return {
+        name: _plain_setting(getattr(settings, name))
+        for name, field in type(settings).model_fields.items()
+        if not (isinstance(field.json_schema_extra, dict) and field.json_schema_extra.get("changes_bits") is False)
+    }
+
+
+def _plain_setting(value: Any) -> Any:
+    if isinstance(value, BaseModel):
+        return determining(value)
+    if isinstance(value, Mapping):
+        return {key: _plain_setting(inner) for key, inner in value.items()}
+    return [_plain_setting(inner) for inner in value] if isinstance(value, tuple | list) else value
 
 
 def parse(kind: type[S], values: Any, where: str) -> S:

@@ -1,6 +1,6 @@
 """Settings of the image measures: the protocol that is printed beside each number."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
@@ -43,6 +43,12 @@ class Evaluation(Settings):
         1, description="Largest shift, in pixels, at which a copy of a training image is looked for."
     )
     seed: Seed = 0
+
+    def embedding(self, kind: str) -> dict[str, Any]:
+        """What the features of an archive depend on; ``kind`` is "samples" or that of a data set, where some rows are
+        left out."""
+        chosen = {"extractor"} if kind == "samples" else {"extractor", "images", "repeats", "classifier_images", "seed"}
+        return self.model_dump(mode="json", include=chosen)
 
     @model_validator(mode="after")
     def _check(self) -> "Evaluation":

@@ -82,7 +82,9 @@ class Training(Settings):
             "several. Without it, all of them."
         ),
     )
-    save_every: Count = Field(20000, description="Images between two resume states.")
+    save_every: Count = Field(
+        20000, description="Images between two resume states.", json_schema_extra={"changes_bits": False}
+    )
 
     @model_validator(mode="after")
     def _check(self) -> "Training":

@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from torch.nn.utils import convert_conv2d_weight_memory_format
 from tqdm import tqdm
 
-from featdiff import artifacts
+from featdiff import artifacts, meaning
 from featdiff.data import archive
 from featdiff.devices import compiling, devices, memory
 from featdiff.diffusion import losses
@@ -142,7 +142,7 @@ def train(spec: TrainSpec, data: Path, out: Path, *, state: Path) -> None:
     device = devices.pick_device()
     if spec.training.compile is True:
         compiling.require_compiler(device)
-    made = artifacts.manifest("checkpoint", spec, {"dataset": data})
+    made = artifacts.manifest("checkpoint", spec, {"dataset": data}, by=train)
     accelerator = accelerator_of(spec.training)
     if from_first(accelerator, lambda: checkpoint.made_by(out, made)):
         return
@@ -153,6 +153,10 @@ def train(spec: TrainSpec, data: Path, out: Path, *, state: Path) -> None:
     run, objective = start(spec, description, accelerator, resume.folder(state, made))
     if accelerator.is_main_process:
         artifacts.remove_leftovers(run.keep / resume.FILE)
+        code = meaning.parts_of(train)
+        for words in [] if (run.keep / resume.FILE).is_file() else resume.unlike(state, made, code):
+            print(words, file=sys.stderr)
+        resume.describe(run.keep, made, code)
     run.load(from_first(accelerator, lambda: resume.read_state(run.keep, run.denoiser)))
     share = (accelerator.process_index, accelerator.num_processes)
     at_once = spec.training.micro_batch or spec.training.batch // accelerator.num_processes

@@ -7,6 +7,7 @@ behind: training starts afresh, which costs time and changes nothing.
 
 import json
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
@@ -20,11 +21,56 @@ from featdiff.artifacts import Manifest
 from featdiff.models.checkpoint import tensor_bytes
 
 FILE = "state.safetensors"
+NOTE = "run.json"  # what the state belongs to
+SHOWN = 4  # differences that are named
 
 
 def folder(root: Path | str, made: Manifest) -> Path:
     """The state folder of the run that ``made`` describes."""
-    return Path(root) / artifacts.digest({"manifest": made.model_dump_json().encode()})[:16]
+    return Path(root) / artifacts.digest({"manifest": _determining(made).encode()})[:16]
+
+
+def _determining(made: Manifest) -> str:
+    """What a run's bits depend on: settings, data, code and libraries; not what its version is called."""
+    return made.model_copy(update={"featdiff": ""}).model_dump_json()
+
+
+def describe(path: Path, made: Manifest, code: dict[str, str]) -> None:
+    """Write beside a state what it belongs to: the run's manifest, and the digest of each definition that it runs."""
+    artifacts.write_text(path / NOTE, json.dumps({"manifest": made.model_dump(), "code": code}) + "\n")
+
+
+def unlike(root: Path, made: Manifest, code: dict[str, str]) -> list[str]:
+    """What to tell where a run finds no state of its own, but a state of a run on the same data that differs from it."""
+    found = []
+    for note in root.glob(f"*/{NOTE}"):
+        try:
+            told = json.loads(note.read_text(encoding="utf-8"))
+            other = Manifest.model_validate(told["manifest"])
+        except (OSError, ValueError, KeyError):
+            continue
+        if other.inputs == made.inputs and (note.parent / FILE).is_file():
+            found.append((_differences(other, made, told["code"], code), note.parent))
+    if not found:
+        return []
+    names, kept = min(found, key=lambda pair: len(pair[0]))
+    shown = ", ".join(names[:SHOWN]) + (f" and {len(names) - SHOWN} more" if len(names) > SHOWN else "")
+    return [f"training starts afresh: the nearest state, kept in {kept}, is of a run that differs in {shown}"]
+
+
+def _differences(other: Manifest, made: Manifest, before: dict[str, str], code: dict[str, str]) -> list[str]:
+    """The settings, libraries and definitions in which two runs differ."""
+    old, new = ({**dict(_flat(m.settings, "")), **m.libraries} for m in (other, made))
+    names = [key for key in sorted({*old, *new}) if old.get(key) != new.get(key)]
+    return names + [key for key in sorted({*before, *code}) if before.get(key) != code.get(key)]
+
+
+def _flat(values: object, above: str) -> Iterator[tuple[str, object]]:
+    if not isinstance(values, dict):
+        yield above, values
+        return
+    for key, value in values.items():
+        yield from _flat(value, f"{above}.{key}" if above else str(key))
 
 
 class State(NamedTuple):

@@ -12,6 +12,9 @@ from featdiff.versions.graph import Graph, Stage, read_graph
 
 DVC_FILE = Path("dvc.yaml")
 GRAPH_FILE = Path("workflow/rulegraph.json")
+CODE_FILE = Path("workflow/code.json")
+RUNNING = "trainings."  # rows with settings that change no bits
+WITHOUT_BITS = {"save_every"}
 HEADER = "# Generated from the Snakefile's graph by `featdiff ledger write`. Do not edit: change the rules and write it again.\n"
 
 
@@ -24,13 +27,38 @@ def dvc_yaml(graph: Graph) -> str:
 
 def _stage(stage: Stage, values: dict[str, Any]) -> dict[str, Any]:
     described: dict[str, Any] = {"cmd": stage.command, "deps": list(stage.inputs)}
-    if sections := [section for section in stage.sections if _has(values, section)]:
-        described["params"] = sections
+    described["params"] = [{CODE_FILE.as_posix(): [f"commands.{stage.code}"]}]
+    for section in (section for section in stage.sections if _has(values, section)):
+        if section.startswith(RUNNING):
+            described["params"] += [f"{section}.{key}" for key in _keys(values, section)]
+            described["params"][0][CODE_FILE.as_posix()].append(f"keys.{section}")
+        else:
+            described["params"].append(section)
     outs: dict[str, list[Any]] = {}
     for file in stage.outputs:
         kind, options = _kind(file)
         outs.setdefault(kind, []).append({file: options})
     return described | {kind: outs[kind] for kind in ("outs", "metrics", "plots") if kind in outs}
+
+
+def _keys(values: dict[str, Any], section: str) -> list[str]:
+    """The keys of a training's row but those that change no bits: which ones are written is part of the settings, too."""
+    table, row = section.split(".", 1)
+    return [key for key in values[table][row] or {} if key not in WITHOUT_BITS]
+
+
+def code_json(graph: Graph) -> str:
+    """What the code means, for DVC: a digest for each kind of stage, and of each definition, to name what changed."""
+    values = yaml.safe_load(Path("params.yaml").read_text(encoding="utf-8"))
+    rows = {section for stage in graph.stages for section in stage.sections if section.startswith(RUNNING)}
+    keys: dict[str, dict[str, str]] = {}
+    for section in sorted(row for row in rows if _has(values, row)):
+        table, row = section.split(".", 1)
+        keys.setdefault(table, {})[row] = " ".join(sorted(_keys(values, section)))
+    parts = {name: digest for code in graph.codes.values() for name, digest in code.parts.items()}
+    commands = {key: code.digest for key, code in graph.codes.items()}
+    found = {"commands": commands, "keys": keys, "definitions": {name: parts[name][:16] for name in sorted(parts)}}
+    return json.dumps(found, indent=0) + "\n"
 
 
 def _kind(file: str) -> tuple[str, dict[str, bool]]:
@@ -59,8 +87,14 @@ def rule_graph(graph: Graph) -> str:
 
 def drifted(graph: Graph) -> list[Path]:
     """The generated files that are not what the Snakefile says now."""
-    wanted = {DVC_FILE: dvc_yaml(graph), GRAPH_FILE: rule_graph(graph)}
+    wanted = {DVC_FILE: dvc_yaml(graph), GRAPH_FILE: rule_graph(graph), CODE_FILE: code_json(graph)}
     return [path for path, text in wanted.items() if not path.is_file() or path.read_text(encoding="utf-8") != text]
+
+
+def refresh(graph: Graph) -> None:
+    """Bring what DVC knows of the code up to date: it follows from the code, there is nothing to decide."""
+    if (text := code_json(graph)) != (CODE_FILE.read_text(encoding="utf-8") if CODE_FILE.is_file() else ""):
+        artifacts.write_text(CODE_FILE, text)
 
 
 def need_no_drift(graph: Graph) -> None:
@@ -78,5 +112,6 @@ def write_generated() -> Graph:
     if drifted(graph):
         artifacts.write_text(DVC_FILE, dvc_yaml(graph))
         artifacts.write_text(GRAPH_FILE, rule_graph(graph))
+        artifacts.write_text(CODE_FILE, code_json(graph))
         graph = read_graph()  # the report depends on the rule graph
     return graph

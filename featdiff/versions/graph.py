@@ -17,7 +17,8 @@ SHOWN = 3  # files named in one reason
 
 @dataclass(frozen=True)
 class Stage:
-    """One job of the graph, as DVC sees it. A temporary output belongs to the job that uses it up.
+    """One job of the graph, as DVC sees it. A temporary output belongs to the job that uses it up. ``code`` names the commands
+    whose meaning it depends on (:class:`workflow.sources.Code`).
 
     ``reasons`` say in Snakemake's terms why it would run; ``follows`` names the stages that would run before it and make
     its inputs anew. Both are empty when it is up to date. ``read`` are the input files with the SHA-256 that Snakemake wrote
@@ -29,6 +30,7 @@ class Stage:
     inputs: tuple[str, ...]
     sections: tuple[str, ...]
     outputs: tuple[str, ...]
+    code: str
     reasons: tuple[str, ...] = ()
     follows: tuple[str, ...] = ()
     read: tuple[tuple[str, str], ...] = ()
@@ -53,6 +55,7 @@ class Graph:
     rules: tuple[str, ...]
     stages: tuple[Stage, ...]
     edges: tuple[tuple[str, str], ...]
+    codes: dict[str, Any]  # what the code of each kind of stage means, by Stage.code
 
     @cached_property
     def feeds(self) -> dict[str, tuple[str, ...]]:
@@ -105,7 +108,7 @@ class _Reader:
         self.stale = set(self.dag.needrun_jobs(exclude_finished=False))
         self.makers = {file: job for job in self.jobs for file in job.output}
         rows = load().datasets.items()
-        self.code = sys.modules["workflow.sources"].FILES  # the Snakefile imported it
+        self.codes = sys.modules["workflow.sources"].CODES  # the Snakefile imported it
         self.source_paths = {name: str(getattr(row.source, "path", "")) for name, row in rows}
 
     def graph(self) -> Graph:
@@ -116,6 +119,7 @@ class _Reader:
             rules=tuple(rule for rule in self.order if rule in used),
             stages=stages,
             edges=tuple(sorted(edges, key=lambda edge: [self.order[rule] for rule in edge])),
+            codes={code.key: code for code in sorted(self.codes.values())},
         )
 
     def made(self, job: Any) -> list[Any]:
@@ -136,22 +140,19 @@ class _Reader:
             inputs=inputs,
             sections=tuple(job.params.sections),
             outputs=tuple(str(file) for file in job.output),
+            code=self.codes[job.params.code].key,
             reasons=tuple(sorted({reason for j in together for reason in _reasons(self.dag.reason(j))})),
             follows=tuple(sorted({name for j in together for name in self.follows(j)})),
             read=tuple(sorted(self.read(job))),
         )
 
     def inputs(self, job: Any) -> Iterator[str]:
-        """The files a job declares; of raw images their folder, of temporary files none (their inputs are declared).
-
-        The sources behind its param ``code`` are files to DVC: it can say which of them changed.
-        """
+        """The files a job declares; of raw images their folder, of temporary files none (their inputs are declared)."""
         for name, files in _named(job.input):
             if name == "raw":
                 yield from [self.source_paths[job.wildcards.dataset]] if files else []
             elif not (files and files[0] in self.makers and _is_temporary(self.makers[files[0]])):
                 yield from files
-        yield from self.code[job.params.code]
 
     def read(self, job: Any) -> Iterator[tuple[str, str]]:
         for file in job.output[:1]:  # the same for all outputs of a job

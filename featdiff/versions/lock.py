@@ -14,6 +14,7 @@ from featdiff.errors import UserError
 
 LOCK_FILE = Path("dvc.lock")
 CODE = ("featdiff/", "workflow/")  # what a stage depends on and no stage makes is code, or else raw data
+CODE_FILE = "workflow/code.json"  # what the code means, for DVC a file of params
 
 
 @dataclass(frozen=True)
@@ -47,14 +48,22 @@ class Lock:
         """Every setting that ``stage`` and what comes before it depend on, flat: ``samplings.guided.images`` to 192."""
         flat: dict[str, Any] = {}
         for name in self.above(stage):
-            for sections in self.stages[name].get("params", {}).values():
-                for section, values in sections.items():
+            for file, sections in self.stages[name].get("params", {}).items():
+                for section, values in sections.items() if file != CODE_FILE else ():
                     flat.update(flatten(values, section))
         return flat
 
     def code(self, stage: str) -> dict[str, str]:
-        """The digest of each source and rule file that ``stage`` and what comes before it depend on."""
-        return {path: digest for path, digest in self._leaves(stage) if path.startswith(CODE)}
+        """The digest of what the code of ``stage`` and of what comes before it means; of old versions, of each file."""
+        files = {path: digest for path, digest in self._leaves(stage) if path.startswith(CODE)}
+        return files | {
+            f"code of {key}": self.meant(name)[key] for name in self.above(stage) for key in self.meant(name)
+        }
+
+    def meant(self, stage: str) -> dict[str, str]:
+        """The digest of the code that a stage was recorded with, by the commands it runs."""
+        found = self.stages.get(stage, {}).get("params", {}).get(CODE_FILE, {})
+        return {key.removeprefix("commands."): str(d) for key, d in found.items() if key.startswith("commands.")}
 
     def data(self, stage: str) -> dict[str, str]:
         """The digest of the raw files, and of the archives made without another artifact, that ``stage`` comes from."""

@@ -8,7 +8,7 @@ from pathlib import Path
 from featdiff.artifacts import sha256_file
 from featdiff.errors import UserError
 from featdiff.locks import run_is_alive
-from featdiff.versions.dvcfile import need_no_drift
+from featdiff.versions.dvcfile import need_no_drift, refresh
 from featdiff.versions.graph import Stage, read_graph, shorten
 from featdiff.versions.lock import read
 from featdiff.versions.standing import dvc_changes
@@ -28,6 +28,7 @@ class Recorded:
 def record() -> Recorded:
     """Commit to DVC the stages that are up to date by Snakemake's judgement and whose files hold what they say."""
     graph = read_graph()
+    refresh(graph)
     need_no_drift(graph)
     need_no_run()
     changed = dvc_changes()
@@ -56,7 +57,9 @@ def _wrong(stage: Stage, checker: Checker) -> list[str]:
 
 def adopt() -> None:
     """Make Snakemake take the files that DVC brought for its own; refuses unless they are what ``dvc.lock`` records."""
-    need_no_drift(read_graph())
+    graph = read_graph()
+    refresh(graph)
+    need_no_drift(graph)
     need_no_run()
     if changed := dvc_changes():
         raise UserError(

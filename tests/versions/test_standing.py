@@ -18,11 +18,12 @@ def chain(**stale):
             (f"{names[number - 1]}.out",) if number else ("raw",),
             (),
             (f"{name}.out",),
+            code=name,
             **stale.get(name, {}),
         )
         for number, name in enumerate(names)
     ]
-    return Graph(names, tuple(stages), (("prepare", "train"), ("train", "sample")))
+    return Graph(names, tuple(stages), (("prepare", "train"), ("train", "sample")), {})
 
 
 def test_all_that_follows_a_stage_is_stale_with_it():

@@ -9,48 +9,8 @@ import yaml
 from PIL import Image
 
 from featdiff.settings.project import load, schema
-from workflow.sources import sources
 
 ROOT = Path(__file__).resolve().parents[2]
-COMMANDS = {
-    "fetch": "assets",
-    "prepare": "data",
-    "train": "train",
-    "centroids": "centroids",
-    "denoise": "centroids",
-    "distances": "centroids",
-    "levels": "levels",
-    "sample": "sample",
-    "gather": "sample",
-    "between": "sample",
-    "between-measures": "evaluate",
-    "sweep": "sweep",
-    "repeats": "repeats",
-    "embed": "evaluate",
-    "evaluate": "evaluate",
-    "collect": "evaluate",
-    "report": "report",
-    "mixture": "mixture",
-    "mixture-bridge": "mixture",
-    "mixture-page": "mixture",
-}
-IMPORTED = """
-import ast, sys
-from pathlib import Path
-root, wanted = Path(sys.argv[1]), sys.argv[2:]
-body = ast.parse((root / "featdiff/cli.py").read_text()).body
-functions = {f.name: f for f in body if isinstance(f, ast.FunctionDef)}
-for name in wanted:
-    for module in [m for m in sys.modules if m.partition(".")[0] == "featdiff"]:
-        del sys.modules[module]
-    import featdiff.cli
-    for node in ast.walk(functions[name.replace("-", "_")]):
-        if isinstance(node, (ast.Import, ast.ImportFrom)):
-            exec(compile(ast.Module([node], []), "cli", "exec"))
-    files = [m.__file__ for n, m in sys.modules.items() if n.partition(".")[0] == "featdiff" and m.__file__]
-    print(name, *sorted(Path(f).relative_to(root).as_posix() for f in files))
-"""
-
 MINE = {"model": "mixture", "guidance": {"kind": "none"}, "sampler": {"kind": "ddim"}, "images": 8}
 PACKED = {"kind": "zip", "name": None, "path": "mine.zip"}
 
@@ -92,26 +52,6 @@ def test_soft_diffusion_plans_its_levels_once_for_a_corruption_and_plain_models_
 def test_the_graph_is_built_without_torch():
     code = "import sys, workflow.common, workflow.sources; sys.exit('torch' in sys.modules or 'numpy' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=False).returncode == 0
-
-
-def test_each_command_declares_every_module_that_python_really_imports_for_it():
-    done = subprocess.run(
-        [sys.executable, "-c", IMPORTED, str(ROOT), *COMMANDS], cwd=ROOT, capture_output=True, text=True, check=True
-    )
-    for line in done.stdout.splitlines():
-        command, *files = line.split()
-        missing = set(files) - set(sources(f"{COMMANDS[command]}.smk", command))
-        assert not missing, f"featdiff {command} imports {missing}, which its rule does not depend on"
-
-
-def test_a_rule_depends_on_what_it_uses_and_not_on_the_rest():
-    train = sources("train.smk", "train")
-    assert {"featdiff/training/loop.py", "featdiff/networks/unet.py", "workflow/rules/train.smk"} <= set(train)
-    assert not [path for path in train if path.startswith(("featdiff/reporting", "featdiff/evaluation"))]
-    assert "featdiff/reporting/report.css" in sources("report.smk", "report")
-    assert "featdiff/ledger.py" not in {
-        path for name, file in COMMANDS.items() for path in sources(f"{file}.smk", name)
-    }
 
 
 def test_every_rule_declares_its_settings_sections_code_and_log():

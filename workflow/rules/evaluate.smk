@@ -16,8 +16,8 @@ rule embed:
         runtime=60,
     params:
         code=fingerprint("evaluate.smk", "embed"),
-        settings=verbatim(project.params.evaluation.model_dump_json()),
-        sections=["evaluation"],
+        settings=lambda wildcards: project.embed_settings(wildcards.kind),
+        sections=lambda wildcards: project.embed_sections(wildcards.kind),
     message:
         "Features of {wildcards.kind}/{wildcards.name}"
     shell:

@@ -15,7 +15,7 @@ rule repeats:
         runtime=20,
     params:
         code=fingerprint("repeats.smk", "repeats"),
-        settings=verbatim(project.params.model_dump_json()),
+        settings=verbatim(project.settings()),
         sections=sorted(project.params.model_fields_set),
         denoising=options("denoising", by_model(project.repeated()["denoising"])),
         distances=options("distances", by_model(project.repeated()["distances"])),

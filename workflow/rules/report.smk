@@ -27,7 +27,7 @@ rule report:
         runtime=30,
     params:
         code=fingerprint("report.smk", "report"),
-        settings=verbatim(project.params.model_dump_json()),
+        settings=verbatim(project.settings()),
         sections=sorted(project.params.model_fields_set),
         mixture=options("mixture", [project.path("mixture")] if project.reported_study() else []),
         bridge=options(

@@ -16,7 +16,7 @@ rule sweep:
         runtime=20,
     params:
         code=fingerprint("sweep.smk", "sweep"),
-        settings=verbatim(project.params.model_dump_json()),
+        settings=verbatim(project.settings()),
         sections=sorted(project.params.model_fields_set),
         denoising=options("denoising", map("=".join, project.swept().items())),
     message:

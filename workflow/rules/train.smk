@@ -17,13 +17,15 @@ rule train:
         runtime=240,
         processes=1,  # one a GPU; more of them share each batch, on this many nodes
         nodes=1,
+        save_every=lambda wildcards: project.params.train_spec(wildcards.model).training.save_every,
     params:
         code=fingerprint("train.smk", "train"),
-        settings=lambda wildcards: project.params.train_spec(wildcards.model).model_dump_json(),
+        settings=lambda wildcards: project.train_settings(wildcards.model),
         sections=lambda wildcards: project.train_sections(wildcards.model),
         state=".featdiff/state",
     message:
         "Training {wildcards.model}: progress in {log}"
     shell:
         "featdiff train --settings {params.settings:q} --data {input.data} --state {params.state}"
-        " --out {output.model} --processes {resources.processes} --nodes {resources.nodes} > {log} 2>&1"
+        " --out {output.model} --save-every {resources.save_every}"
+        " --processes {resources.processes} --nodes {resources.nodes} > {log} 2>&1"
