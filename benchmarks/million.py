@@ -124,7 +124,7 @@ def train(data: Path, steps: int) -> dict[str, Any]:
     memory: dict[str, Any] = {}
     with watched(memory):
         start = time.perf_counter()
-        images = archive.read(data, "dataset").select(split="train")
+        images = archive.read(data, "dataset", split="train")
         description = loop.describe(images)
         read = time.perf_counter() - start
         accelerator = processes.accelerator_of(training)

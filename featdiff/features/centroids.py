@@ -89,7 +89,7 @@ def extract(settings: Centroids, data: Path, model: Path, out: Path, *, new_clas
     """
     made = artifacts.manifest("centroids", settings, {"dataset": data, "checkpoint": model})
     trained = checkpoint.read(model)
-    images = archive.read(data, "dataset").select(split="train")
+    images = archive.read(data, "dataset", split="train")
     if not new_classes:
         require_classes(data, tuple(images.classes), trained.data.classes)
     device = pick_device()

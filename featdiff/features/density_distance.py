@@ -80,7 +80,7 @@ def measure(settings: Distances, data: Path, model: Path, table: Path | None, ou
     inputs = {"dataset": data, "checkpoint": model} | ({"centroids": table} if table else {})
     made = artifacts.manifest("distances", {"name": name, **settings.model_dump(mode="json")}, inputs)
     trained = checkpoint.read(model)
-    test = archive.read(data, "dataset").select(split="test")
+    test = archive.read(data, "dataset", split="test")
     centroids.require_classes(data, tuple(test.classes), trained.data.classes)
     device = pick_device()
     network = trained.denoiser.to(device)
