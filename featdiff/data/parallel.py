@@ -10,7 +10,7 @@ B = TypeVar("B")
 
 
 def in_order(function: Callable[[A], B], items: Iterable[A], *, threads: int = 2, under_way: int = 6) -> Iterator[B]:
-    """As ``map``, on threads; the caller's thread takes ``items``, at most ``under_way`` before it hands out a result."""
+    """As ``map``, on threads; the caller's own takes ``items``, at most ``under_way`` before it hands out a result."""
     waiting: deque[Future[B]] = deque()
     pool = ThreadPoolExecutor(threads)
     try:
