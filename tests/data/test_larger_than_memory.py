@@ -141,7 +141,7 @@ def test_a_data_set_is_prepared_in_a_fraction_of_its_memory(pictures, form, tmp_
 def test_a_killed_process_leaves_nothing_of_what_it_put_aside(tmp_path):
     code = (
         "import sys, time, numpy as np; from featdiff.data.spool import Spool; "
-        "kept = Spool(sys.argv[1], kept=0).put(np.ones((9, 9), np.uint8)); print(kept.sum(), flush=True); time.sleep(60)"
+        "kept = Spool(sys.argv[1], kept=0).put(np.ones((9, 9), np.uint8)); print(kept.sum(), flush=True); time.sleep(9)"
     )
     with subprocess.Popen([sys.executable, "-c", code, str(tmp_path)], stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None and process.stdout.readline() == "81\n"
