@@ -86,12 +86,9 @@ def measure(settings: Distances, data: Path, model: Path, table: Path | None, ou
     network = trained.denoiser.to(device)
     known = centroids.read_for(table, model).to(device) if table else None
     labels = chosen_labels(len(test.classes), settings)
-    images = {
-        y: centroids.subset(to_images(test.select(label=y).images), settings.images_per_class, settings.seed, y).to(
-            device
-        )
-        for y in labels
-    }
+    rows_of = test.rows_by_label()
+    few = {y: centroids.subset(rows_of[y], settings.images_per_class, settings.seed, y) for y in labels}
+    images = {y: to_images(test.images[rows]).to(device) for y, rows in few.items()}
 
     def told(x: Tensor, t: Tensor, condition: Any = None) -> Tensor:
         return network(x, t, known.at(t, condition) if known is not None else condition)
