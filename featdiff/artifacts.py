@@ -17,9 +17,8 @@ import struct
 import tempfile
 import zipfile
 import zlib
-from collections.abc import Callable, Container, Iterator, Mapping
-from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, KeysView, Mapping
+from contextlib import ExitStack, contextmanager, suppress
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -51,6 +50,8 @@ _UNREADABLE = (  # what zipfile raises on damaged files
     KeyError,
 )
 _FULL = (errno.ENOSPC, errno.EDQUOT)
+Content = bytes | Iterable[bytes]  # of a member: whole, or parts of what is too large to be held
+Members = Mapping[str, Content] | Iterable[tuple[str, Content]]
 
 
 class Manifest(BaseModel):
@@ -127,30 +128,15 @@ def sha256_file(path: Path | str) -> str:
         raise unreadable(path, error) from None
 
 
-@dataclass(frozen=True)
-class Streamed:
-    """Content that is too large to be held: so many bytes, as parts that are made anew each time they are asked for."""
-
-    size: int
-    parts: Callable[[], Iterator[bytes]]
-
-
-def digest(parts: Mapping[str, bytes | Streamed]) -> str:
+def digest(parts: Mapping[str, bytes]) -> str:
     """SHA-256 over names and contents, whatever their order."""
-    return _digest_of({name: _sha256(content) for name, content in parts.items()})
+    return _digest_of({name: hashlib.sha256(content).digest() for name, content in parts.items()})
 
 
-def _digest_of(hashes: Mapping[str, str]) -> str:
+def _digest_of(hashes: Mapping[str, bytes]) -> str:
     total = hashlib.sha256()
     for name in sorted(hashes):
-        total.update(f"{len(name)}:{name}:{hashes[name]};".encode())
-    return total.hexdigest()
-
-
-def _sha256(content: bytes | Streamed) -> str:
-    total = hashlib.sha256()
-    for part in content.parts() if isinstance(content, Streamed) else (content,):
-        total.update(part)
+        total.update(f"{len(name)}:{name}:{hashes[name].hex()};".encode())
     return total.hexdigest()
 
 
@@ -198,18 +184,39 @@ def remove_leftovers(path: Path | str) -> None:
             left.unlink()
 
 
-def write_zip(path: Path | str, members: Mapping[str, bytes | Streamed], made: Manifest) -> None:
-    """Write a zip with the manifest as its first member; the same members give the same bits."""
-    made = made.sealed(digest(members))
-    with atomic(path) as aside, zipfile.ZipFile(aside, "w", zipfile.ZIP_STORED) as archive:
-        archive.writestr(_entry(MANIFEST), made.model_dump_json(indent=2))
-        for name, data in members.items():
-            if isinstance(data, bytes):
-                archive.writestr(_entry(name), data)
-                continue
-            with archive.open(_entry(name), "w", force_zip64=True) as stream:
-                for part in data.parts():
-                    stream.write(part)
+def write_zip(path: Path | str, members: Members, made: Manifest) -> None:
+    """Write a zip with the manifest as its first member; the same members give the same bits.
+
+    Members are gone through once and not held. Only then the manifest is known, but how long it is was known before: it
+    is put into the place that was left for it.
+    """
+    hashes = {}
+    with atomic(path) as aside, open(aside, "wb+") as file, zipfile.ZipFile(file, "w", zipfile.ZIP_STORED) as archive:
+        first = _entry(MANIFEST)
+        archive.writestr(first, _text(made.sealed("0" * 64)))
+        for name, data in members.items() if isinstance(members, Mapping) else members:
+            hashes[name] = _put(archive, name, data)
+        text = _text(made.sealed(_digest_of(hashes)))
+        first.CRC = zlib.crc32(text)
+        file.seek(first.header_offset)
+        file.write(first.FileHeader() + text)
+
+
+def _text(made: Manifest) -> bytes:
+    return made.model_dump_json(indent=2).encode()
+
+
+def _put(archive: zipfile.ZipFile, name: str, data: Content) -> bytes:
+    """Write a member; returns its SHA-256."""
+    if isinstance(data, bytes):
+        archive.writestr(_entry(name), data)
+        return hashlib.sha256(data).digest()
+    total = hashlib.sha256()
+    with archive.open(_entry(name), "w", force_zip64=True) as stream:
+        for part in data:
+            stream.write(part)
+            total.update(part)
+    return total.digest()
 
 
 def _entry(name: str) -> zipfile.ZipInfo:
@@ -218,36 +225,84 @@ def _entry(name: str) -> zipfile.ZipInfo:
     return entry
 
 
+class Opened:
+    """The members of a zip artifact, read one by one: nothing of them is to be used before :meth:`check` has passed."""
+
+    def __init__(self, path: Path | str, archive: zipfile.ZipFile, made: Manifest, kind: str):
+        self.path, self.made, self.kind = path, made, kind
+        self._archive, self._hashes = archive, dict[str, bytes]()
+        self._infos = {info.filename: info for info in archive.infolist() if info.filename != MANIFEST}
+
+    @property
+    def names(self) -> KeysView[str]:
+        """The names of the members in their order, but for the manifest."""
+        return self._infos.keys()
+
+    def read(self, name: str) -> bytes:
+        """A member; KeyError when there is none of that name."""
+        info = self._infos[name]
+        with _damage_is_told(self.path):
+            data = self._archive.read(info)
+        self._hashes[name] = hashlib.sha256(data).digest()
+        return data
+
+    def place(self, name: str) -> int:
+        """Where a member's bytes begin in the file; it is gone through and not held. KeyError when there is none."""
+        info = self._infos[name]
+        self._pass(info)
+        with _damage_is_told(self.path):
+            return _place(self.path, info)
+
+    def check(self) -> None:
+        """Go through what was not read and compare all with the manifest; :class:`UserError` when it says otherwise."""
+        for name, info in self._infos.items():
+            if name not in self._hashes:
+                self._pass(info)
+        _check(self.path, self.made, self.kind, _digest_of(self._hashes))
+
+    def _pass(self, info: zipfile.ZipInfo) -> None:
+        with _damage_is_told(self.path), self._archive.open(info) as stream:
+            found = hashlib.file_digest(stream, "sha256")  # type: ignore[arg-type]
+        self._hashes[info.filename] = found.digest()
+
+
+@contextmanager
+def opened(path: Path | str, kind: str) -> Iterator[Opened]:
+    """Open an artifact to read its members one by one.
+
+    Raises :class:`UserError`, and so do the methods of what it yields, when the file is missing, damaged, of another
+    kind or not what its manifest says.
+    """
+    with ExitStack() as stack:
+        with _damage_is_told(path):
+            archive = stack.enter_context(zipfile.ZipFile(path))
+            text = archive.read(MANIFEST) if MANIFEST in archive.namelist() else b""
+        made = _parse_manifest(path, text)
+        _check(path, made, kind, made.content)
+        yield Opened(path, archive, made, kind)
+
+
+@contextmanager
+def _damage_is_told(path: Path | str) -> Iterator[None]:
+    try:
+        yield
+    except _UNREADABLE as error:
+        raise unreadable(path, error) from None
+
+
 class Contents(NamedTuple):
-    """What :func:`read_zip` returns, already checked against each other: the members, the manifest, where others lie."""
+    """What :func:`read_zip` returns: the members and the manifest, already checked against each other."""
 
     members: dict[str, bytes]
     made: Manifest
-    places: dict[str, int]  # of members that were not read: the place of their first byte in the file
 
 
-def read_zip(path: Path | str, kind: str, *, leave: Container[str] = ()) -> Contents:
-    """Read all members of an artifact and check them against the manifest's digest.
-
-    Members to ``leave`` are gone through part by part and checked with the others, but not held. Raises :class:`UserError`
-    when the file is missing, damaged, of another kind or not what its manifest says.
-    """
-    members: dict[str, bytes] = {}
-    places, hashes = {}, {}
-    try:
-        with zipfile.ZipFile(path) as archive:
-            for info in archive.infolist():
-                if info.filename not in leave:
-                    members[info.filename] = archive.read(info)
-                    continue
-                with archive.open(info) as stream:
-                    hashes[info.filename] = hashlib.file_digest(stream, "sha256").hexdigest()  # type: ignore[arg-type]
-                places[info.filename] = _place(path, info)
-    except _UNREADABLE as error:
-        raise unreadable(path, error) from None
-    made = _parse_manifest(path, members.pop(MANIFEST, b""))
-    _check(path, made, kind, _digest_of({name: _sha256(data) for name, data in members.items()} | hashes))
-    return Contents(members, made, places)
+def read_zip(path: Path | str, kind: str) -> Contents:
+    """All members of an artifact, checked against the manifest's digest; raises as :func:`opened` does."""
+    with opened(path, kind) as archive:
+        members = {name: archive.read(name) for name in archive.names}
+        archive.check()
+    return Contents(members, archive.made)
 
 
 def _place(path: Path | str, info: zipfile.ZipInfo) -> int:
@@ -262,11 +317,8 @@ def _place(path: Path | str, info: zipfile.ZipInfo) -> int:
 
 def kind_of(path: Path | str) -> str:
     """The kind a zip artifact's manifest names; its content is not checked yet."""
-    try:
-        with zipfile.ZipFile(path) as archive:
-            return _parse_manifest(path, archive.read(MANIFEST)).kind
-    except _UNREADABLE as error:
-        raise unreadable(path, error) from None
+    with _damage_is_told(path), zipfile.ZipFile(path) as archive:
+        return _parse_manifest(path, archive.read(MANIFEST)).kind
 
 
 def write_arrays(path: Path | str, arrays: Mapping[str, np.ndarray], made: Manifest) -> None:
@@ -281,7 +333,7 @@ def write_arrays(path: Path | str, arrays: Mapping[str, np.ndarray], made: Manif
 
 def read_arrays(path: Path | str, kind: str) -> tuple[dict[str, np.ndarray], Manifest]:
     """Read what :func:`write_arrays` wrote, checked against its manifest; never unpickles."""
-    members, made, _ = read_zip(path, kind)
+    members, made = read_zip(path, kind)
     arrays = {}
     for name, data in members.items():
         arrays[name.removesuffix(".npy")] = np.lib.format.read_array(io.BytesIO(data), allow_pickle=False)

@@ -11,23 +11,25 @@ and never read into memory as a whole.
 
 import io
 from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import pandas as pd
 from PIL import Image
 
 from featdiff import artifacts
-from featdiff.artifacts import Manifest, Streamed
+from featdiff.artifacts import Content, Manifest
+from featdiff.data.parallel import in_order
 from featdiff.errors import UserError
 
 INDEX, ARRAY = "index.csv", "images.npy"
 CHUNK = 256  # images of one task
 LARGE = 2**31  # bytes of pixels
 COLUMNS = ("path", "split", "label", "class")
+T = TypeVar("T")
 _TEXT = {"path": str, "split": str, "class": str, "source": str}  # a class may be called 007
 
 
@@ -50,6 +52,7 @@ class Rows:
 
 
 Pixels = np.ndarray | Rows
+Images = Sequence[np.ndarray] | np.ndarray
 
 
 @dataclass(frozen=True)
@@ -105,7 +108,7 @@ def rows_by_label(index: pd.DataFrame, split: str | None = None) -> dict[int, np
 
 def write(
     path: Path | str,
-    images: Sequence[np.ndarray] | np.ndarray,
+    images: Images,
     index: pd.DataFrame,
     made: Manifest,
     *,
@@ -113,58 +116,58 @@ def write(
 ) -> None:
     """Write images (N, H, W, C) uint8, C of 1 or 3, and their index with at least the columns ``COLUMNS``.
 
-    ``images`` may be any sequence of images of one shape; a large one is gone through twice and never held.
+    ``images`` may be any sequence of images of one shape; it is gone through once, and what was written is not held.
     ``extra`` are further members for people to read, as a list of what was skipped; :func:`read` passes them by.
     """
     missing = [c for c in COLUMNS if c not in index.columns]
     if missing or len(images) != len(index) or index["path"].duplicated().any():
         raise ValueError(f"index does not fit: missing columns {missing}, {len(images)} images, {len(index)} rows")
-    members: dict[str, bytes | Streamed] = {
-        INDEX: index.to_csv(index=False, lineterminator="\n").encode(),
-        **(extra or {}),
-    }
+    artifacts.write_zip(path, _members(images, index, extra or {}), made)
+
+
+def _members(images: Images, index: pd.DataFrame, extra: Mapping[str, bytes]) -> Iterator[tuple[str, Content]]:
+    yield INDEX, index.to_csv(index=False, lineterminator="\n").encode()
+    yield from extra.items()
     if len(images) and len(images) * images[0].nbytes > LARGE:
-        members[ARRAY] = _streamed(images)
+        yield ARRAY, _array(images)
     else:
-        with ThreadPoolExecutor(2) as pool:
-            encoded = [data for part in pool.map(_encode_all, _chunks(list(images))) for data in part]
-        members.update(zip(index["path"], encoded, strict=True))
-    artifacts.write_zip(path, members, made)
+        encoded = in_order(_encode_all, ([images[k] for k in part] for part in _chunks(range(len(images)))))
+        yield from zip(index["path"], chain.from_iterable(encoded), strict=True)
 
 
-def _streamed(images: Sequence[np.ndarray] | np.ndarray) -> Streamed:
+def _array(images: Images) -> Iterator[bytes]:
     """The bytes of ``images.npy``."""
     head = io.BytesIO()
     shape = (len(images), *images[0].shape)
     np.lib.format.write_array_header_1_0(head, {"descr": "|u1", "fortran_order": False, "shape": shape})
-
-    def parts() -> Iterator[bytes]:
-        yield head.getvalue()
-        for first in range(0, len(images), CHUNK):
-            yield b"".join(images[k].tobytes() for k in range(first, min(first + CHUNK, len(images))))
-
-    return Streamed(len(head.getvalue()) + len(images) * images[0].nbytes, parts)
+    yield head.getvalue()
+    for part in _chunks(range(len(images))):
+        yield b"".join(images[k].tobytes() for k in part)
 
 
-def read(path: Path | str, kind: str) -> ImageArchive:
-    """Read an archive whose manifest says ``kind`` ("dataset" or "samples"); every byte is checked against the
-    manifest."""
-    members, made, places = artifacts.read_zip(path, kind, leave=(ARRAY,))
-    try:
-        table = io.BytesIO(members.pop(INDEX))
-        if places:
-            return ImageArchive(_mapped(path, places[ARRAY]), _without_paths(table), made)
-        index = pd.read_csv(table, dtype=_TEXT, keep_default_na=False)
-        images = _decoded([members[p] for p in index["path"]])
-    except (KeyError, ValueError, OSError) as error:
-        raise UserError(f"{path}: not an image archive: {error}") from None
-    return ImageArchive(images, index, made)
+def read(path: Path | str, kind: str, *, split: str | None = None) -> ImageArchive:
+    """Read an archive whose manifest says ``kind`` ("dataset" or "samples"), or the images of one split of it.
+
+    Every byte is checked against the manifest, those of the other splits too.
+    """
+    with artifacts.opened(path, kind) as members:
+        try:
+            if ARRAY in members.names:
+                images, index = _mapped(path, members.place(ARRAY)), _without_paths(members.read(INDEX))
+                found = ImageArchive(images, index, members.made).select(split=split)
+            else:
+                found = _decoded(members, split)
+        except (KeyError, ValueError, OSError) as error:
+            members.check()  # damage is told first
+            raise UserError(f"{path}: not an image archive: {error}") from None
+        members.check()
+    return found
 
 
-def _without_paths(table: io.BytesIO) -> pd.DataFrame:
+def _without_paths(table: bytes) -> pd.DataFrame:
     """The index of a large archive: classes and splits as categories, read part by part, and no paths."""
     parts, names = [], dict[int, str]()
-    for part in pd.read_csv(table, dtype=_TEXT, keep_default_na=False, chunksize=100_000):
+    for part in pd.read_csv(io.BytesIO(table), dtype=_TEXT, keep_default_na=False, chunksize=100_000):
         first = part.drop_duplicates("label")
         names.update(zip(first["label"], first["class"], strict=True))
         parts.append(part.drop(columns=[name for name in ("path", "source", "class") if name in part]))
@@ -185,23 +188,26 @@ def _mapped(path: Path | str, place: int) -> Rows:
     return Rows(np.memmap(path, dtype, "c", start, shape), np.arange(shape[0]))
 
 
-def _chunks(items: list[Any]) -> list[list[Any]]:
-    """Parts of ``CHUNK``: a task of its own for each image costs as much as the image."""
-    return [items[i : i + CHUNK] for i in range(0, len(items), CHUNK)]
-
-
-def _decoded(data: list[bytes]) -> np.ndarray:
-    """All images (N, H, W, C), each put into its place as it is decoded: there is no second copy of them."""
-    if not data:
+def _decoded(members: artifacts.Opened, split: str | None) -> ImageArchive:
+    """The images of PNG members (N, H, W, C): read, decoded and put into their places part by part."""
+    index = pd.read_csv(io.BytesIO(members.read(INDEX)), dtype=_TEXT, keep_default_na=False)
+    if not len(index):
         raise ValueError("it holds no images")
-    first = _decode(data[0])
-    images = np.empty((len(data), *first.shape), np.uint8)
-    with ThreadPoolExecutor(2) as pool:
-        for k, part in enumerate(pool.map(_decode_all, _chunks(data))):
-            if any(image.shape != first.shape or image.dtype != np.uint8 for image in part):
-                raise ValueError("its images differ in shape")
-            images[CHUNK * k : CHUNK * k + len(part)] = part
-    return images
+    first = _decode(members.read(index["path"].iloc[0]))
+    if split is not None:
+        index = index[index["split"] == split].reset_index(drop=True)
+    images = np.empty((len(index), *first.shape), np.uint8)
+    packed = ([members.read(path) for path in part] for part in _chunks(list(index["path"])))
+    for k, part in enumerate(in_order(_decode_all, packed)):
+        if any(image.shape != first.shape or image.dtype != np.uint8 for image in part):
+            raise ValueError("its images differ in shape")
+        images[CHUNK * k : CHUNK * k + len(part)] = part
+    return ImageArchive(images, index, members.made)
+
+
+def _chunks(items: Sequence[T]) -> Iterator[Sequence[T]]:
+    """Parts of ``CHUNK``: a task of its own for each image costs as much as the image."""
+    return (items[i : i + CHUNK] for i in range(0, len(items), CHUNK))
 
 
 def _encode_all(images: list[np.ndarray]) -> list[bytes]:

@@ -11,7 +11,6 @@ import os
 import warnings
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -25,13 +24,13 @@ from featdiff import artifacts, seeds
 from featdiff.data import archive, assets
 from featdiff.data.decode import decode
 from featdiff.data.layouts import Positions
+from featdiff.data.parallel import in_order
 from featdiff.data.sources import BadImage, Listing, SourceFile, already_read, open_source
 from featdiff.data.spool import Spool
 from featdiff.errors import UserError
 from featdiff.settings.data import AssetSource, ClassPart, Dataset, FolderSource, PackagedSource, ZipSource
 
 SKIPPED = "skipped.csv"
-AT_ONCE = 4096  # files handed to the threads together
 SHOWN = 10  # bad files named in one message
 Source = PackagedSource | FolderSource | ZipSource | AssetSource
 
@@ -187,15 +186,15 @@ def _load(listing: Listing, dataset: Dataset, spool: Spool) -> tuple[list[Photo]
         except BadImage as error:
             return error
 
-    with warnings.catch_warnings(), ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
+    threads = min(8, os.cpu_count() or 1)
+    with warnings.catch_warnings():
         warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # refused with a message of ours
-        for first in range(0, len(listing.files), AT_ONCE):
-            files = listing.files[first : first + AT_ONCE]
-            for file, photo in zip(files, pool.map(load, files), strict=True):
-                if isinstance(photo, BadImage):
-                    bad.append(Skip(file.name, file.where, str(photo)))
-                else:
-                    photos.append(replace(photo, file=replace(file, read=already_read), pixels=spool.put(photo.pixels)))
+        loaded = in_order(load, listing.files, threads=threads, under_way=8 * threads)
+        for file, photo in zip(listing.files, loaded, strict=True):
+            if isinstance(photo, BadImage):
+                bad.append(Skip(file.name, file.where, str(photo)))
+            else:
+                photos.append(replace(photo, file=replace(file, read=already_read), pixels=spool.put(photo.pixels)))
     return photos, bad
 
 

@@ -89,7 +89,7 @@ def extract(settings: Centroids, data: Path, model: Path, out: Path, *, new_clas
     """
     made = artifacts.manifest("centroids", settings, {"dataset": data, "checkpoint": model}, by=extract)
     trained = checkpoint.read(model)
-    images = archive.read(data, "dataset").select(split="train")
+    images = archive.read(data, "dataset", split="train")
     if not new_classes:
         require_classes(data, tuple(images.classes), trained.data.classes)
     device = pick_device()
@@ -103,8 +103,8 @@ def extract(settings: Centroids, data: Path, model: Path, out: Path, *, new_clas
     table = []
     rows_of = images.rows_by_label()
     for label in range(len(images.classes)):
-        chosen = subset(to_images(images.images[rows_of[label]]), settings.images_per_class, settings.seed, label)
-        chosen = chosen.to(device)
+        few = subset(rows_of[label], settings.images_per_class, settings.seed, label)
+        chosen = to_images(images.images[few]).to(device)
         rows = [class_centroid(denoiser, chosen, sigma, settings, label, i) for i, sigma in enumerate(sigmas.tolist())]
         table.append(torch.stack(rows))
     arrays = {
@@ -134,10 +134,10 @@ def read_for(path: Path | str, model: Path | str) -> CentroidTable:
     return table
 
 
-def subset(images: Tensor, count: int, seed: int, *name: str | int) -> Tensor:
-    """At most ``count`` images, drawn without replacement, in their first order."""
-    chosen = torch.randperm(len(images), generator=seeds.generator(seed, "subset", *name))[:count]
-    return images[chosen.sort().values]
+def subset(rows: np.ndarray, count: int, seed: int, *name: str | int) -> np.ndarray:
+    """At most ``count`` rows, drawn without replacement, in their first order."""
+    chosen = torch.randperm(len(rows), generator=seeds.generator(seed, "subset", *name))[:count]
+    return rows[chosen.sort().values.numpy()]
 
 
 def require_classes(path: Path, found: tuple[str, ...], trained: tuple[str, ...]) -> None:

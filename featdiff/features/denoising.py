@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -36,7 +37,10 @@ def measure(settings: Denoising, data: Path, model: Path, table: Path | None, ou
     device = pick_device()
     denoiser = trained.denoiser.to(device)
     labels = [classes.index(trained.spec.only)] if trained.spec.only else list(range(len(classes)))
-    training, test = ({y: _some(images, split, y, settings).to(device) for y in labels} for split in ("train", "test"))
+    training, test = (
+        {y: _some(images, rows[y], settings, y).to(device) for y in labels}
+        for rows in map(images.rows_by_label, ("train", "test"))
+    )
     tell = teller(trained.spec.condition, centroids.read_for(table, model).to(device) if table else None)
     psnr_rows = [{"model": name, **row} for row in _psnr_rows(denoiser, test, settings, tell, classes)]
     scatter_rows: list[dict[str, Any]] = []
@@ -51,10 +55,9 @@ def measure(settings: Denoising, data: Path, model: Path, table: Path | None, ou
     artifacts.write_json(out, {"rows": psnr_rows, "scatter": scatter_rows}, made)
 
 
-def _some(images: archive.ImageArchive, split: str, label: int, settings: Denoising) -> Tensor:
-    """At most ``images_per_class`` images of a class (N, C, H, W)."""
-    chosen = to_images(images.select(split=split, label=label).images)
-    return centroids.subset(chosen, settings.images_per_class, settings.seed, label)
+def _some(images: archive.ImageArchive, rows: np.ndarray, settings: Denoising, label: int) -> Tensor:
+    """At most ``images_per_class`` of the images in these rows of a class (N, C, H, W)."""
+    return to_images(images.images[centroids.subset(rows, settings.images_per_class, settings.seed, label)])
 
 
 def _psnr_rows(

@@ -80,18 +80,15 @@ def measure(settings: Distances, data: Path, model: Path, table: Path | None, ou
     inputs = {"dataset": data, "checkpoint": model} | ({"centroids": table} if table else {})
     made = artifacts.manifest("distances", {"name": name, **settings.model_dump(mode="json")}, inputs, by=measure)
     trained = checkpoint.read(model)
-    test = archive.read(data, "dataset").select(split="test")
+    test = archive.read(data, "dataset", split="test")
     centroids.require_classes(data, tuple(test.classes), trained.data.classes)
     device = pick_device()
     network = trained.denoiser.to(device)
     known = centroids.read_for(table, model).to(device) if table else None
     labels = chosen_labels(len(test.classes), settings)
-    images = {
-        y: centroids.subset(to_images(test.select(label=y).images), settings.images_per_class, settings.seed, y).to(
-            device
-        )
-        for y in labels
-    }
+    rows_of = test.rows_by_label()
+    few = {y: centroids.subset(rows_of[y], settings.images_per_class, settings.seed, y) for y in labels}
+    images = {y: to_images(test.images[rows]).to(device) for y, rows in few.items()}
 
     def told(x: Tensor, t: Tensor, condition: Any = None) -> Tensor:
         return network(x, t, known.at(t, condition) if known is not None else condition)

@@ -71,7 +71,7 @@ class Corrupted:
 def extract(spec: LevelsSpec, data: Path, out: Path) -> None:
     """Choose levels and fit starts on the training images of an archive."""
     made = artifacts.manifest("levels", spec, {"dataset": data}, by=extract)
-    training = archive.read(data, "dataset").select(split="train")
+    training = archive.read(data, "dataset", split="train")
     process = corruptions.process(spec.corruption, size=training.images.shape[1])
     candidates = torch.linspace(0, 1, spec.levels.candidates, dtype=torch.float64)
     distances = measured(spec, process, _some(training.images, spec.levels.images, spec.levels.seed), candidates)

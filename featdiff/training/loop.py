@@ -146,7 +146,7 @@ def train(spec: TrainSpec, data: Path, out: Path, *, state: Path) -> None:
     accelerator = accelerator_of(spec.training)
     if from_first(accelerator, lambda: checkpoint.made_by(out, made)):
         return
-    images = archive.read(data, "dataset").select(split="train")
+    images = archive.read(data, "dataset", split="train")
     description = describe(images)
     if spec.only is not None:
         images = images.select(label=label_of(spec.only, description.classes))

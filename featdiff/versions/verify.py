@@ -123,7 +123,9 @@ def manifest_of(path: Path | str) -> Manifest | None:
     path = Path(path)
     kind = KINDS.get(path.name) or KINDS.get(path.parent.name)
     if path.suffix in (".zip", ".npz"):
-        return artifacts.read_zip(path, kind or artifacts.kind_of(path)).made
+        with artifacts.opened(path, kind or artifacts.kind_of(path)) as members:
+            members.check()
+        return members.made
     if path.suffix == ".safetensors":
         from featdiff.models import checkpoint
 
