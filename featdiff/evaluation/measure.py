@@ -3,8 +3,8 @@
 What is measured is a set of samples or, as the floor that no model should be expected to beat, the real test images.
 The reference is always real *training* images of the class. Each side of each comparison holds the same number of
 images n (see :mod:`featdiff.evaluation.selection`), for samples and floor alike, because the Frechet distance, recall
-and the Vendi score move with n. Over all classes both sides hold n images too, or ``images_all``, each class as likely as
-another; unconditional samples have no class, so n of them are compared with each class and with all.
+and the Vendi score move with n. Over all classes both sides hold n images too, or ``images_all``, each class as likely
+as another; unconditional samples have no class, so n of them are compared with each class and with all.
 
 A value is the mean over ``repeats`` seeded draws of both sides and its spread their standard deviation (KID: over the
 subsets). Where a set has just n images each draw takes all of them, and the spread shows the reference's share alone;
@@ -70,7 +70,7 @@ def evaluate(
     samples: ImageArchive | None = None,
     samples_features: Features | None = None,
 ) -> list[Row]:
-    """Rows {class, measure, value, spread, interval, count} of the samples or, without samples, of the real test images."""
+    """Rows {class, measure, value, spread, interval, count} of the samples or, without any, of the real test images."""
     if ALL in data.classes:
         raise UserError(f"a class is called {ALL!r}, which is the name of the rows over all classes; rename the class")
     sizes = counts(settings, data)

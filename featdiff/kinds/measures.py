@@ -67,13 +67,13 @@ class Measure:
     """A number of a set of images, of each class and over all. The docstring's first paragraph is its line in the
     report.
 
-    ``better`` is "low", "high" or "real" (as close to real test images as possible); the report shows ``scale`` times
-    the value.
+    ``better`` is "low", "high", "real" (as close to real test images as possible) or "none" (it judges nothing); the
+    report shows ``scale`` times the value.
     """
 
     name: ClassVar[str]
     label: ClassVar[str]
-    better: ClassVar[Literal["low", "high", "real"]]
+    better: ClassVar[Literal["low", "high", "real", "none"]]
     digits: ClassVar[int]
     scale: ClassVar[float] = 1.0
     shown: ClassVar[bool] = True  # in the report's table
@@ -122,8 +122,8 @@ class FrechetFloor(Measure):
     """Frechet distance of as many real training images to as many others: what the count alone makes of it."""
 
     name = "frechet_floor"
-    label = "Floor"
-    better = "real"
+    label = "Frechet floor"
+    better = "none"
     digits = 1
 
 
@@ -131,7 +131,7 @@ class FrechetInfinity(FeatureMeasure):
     """Frechet distance extrapolated to infinitely many images, where there are as many images as features."""
 
     name = "frechet_infinity"
-    label = "At infinity"
+    label = "Frechet at N → ∞"
     better = "low"
     digits = 1
 
