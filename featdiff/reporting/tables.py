@@ -78,8 +78,8 @@ def quality(
     caption = (
         "How good and how varied the images are, judged against real training images. The row of real test images is "
         "the floor: what a perfect model would reach. ↓ lower is better, ↑ higher is better, ≈ best near real test "
-        "images. After ±: half of the 95% interval of a Frechet distance at its count, with both sides' share; else the "
-        "standard deviation over repeated draws (KID: over subsets)."
+        "images. After ±: half of the 95% interval of a Frechet distance at its count, with both sides' share; else "
+        "the standard deviation over repeated draws (KID: over subsets)."
     )
     columns = [f"{titles[m]}\N{NO-BREAK SPACE}{ARROWS[MEASURES[m].better]}".rstrip() for m in measures]
     return Table(name, caption, columns, groups, notes, "Images")
