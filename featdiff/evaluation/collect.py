@@ -17,7 +17,7 @@ from featdiff.artifacts import Manifest
 from featdiff.errors import UserError
 from featdiff.evaluation.measure import check_same_protocol
 
-QUALITY = ["samples", "class", "measure", "value", "spread", "count", "protocol"]
+QUALITY = ["samples", "class", "measure", "value", "spread", "interval", "count", "protocol"]
 DENOISING = ["model", "target", "class", "sigma", "psnr", "spread", "images"]
 SCATTER = ["model", "network", "block", "sigma", "between", "within", "ratio", "nearest_centroid"]
 DISTANCES = ["model", "first", "second", "density", "error", "centroids"]

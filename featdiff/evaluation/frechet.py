@@ -53,8 +53,8 @@ def moments(features: np.ndarray) -> Moments:
 def distance_of_moments(real: Moments, generated: Moments) -> float:
     """The squared Frechet distance between two sets of moments, by symmetric eigenvalues."""
     s1, s2 = real.covariance, generated.covariance
-    root = _root(s1)
-    product = root @ s2 @ root
+    half = root(s1)
+    product = half @ s2 @ half
     eigenvalues = np.linalg.eigvalsh((product + product.T) / 2)
     overlap = np.sqrt(np.maximum(eigenvalues, 0)).sum()
     return _combine(real.mean - generated.mean, np.trace(s1), np.trace(s2), overlap)
@@ -66,7 +66,7 @@ def frechet_distance(real: np.ndarray, generated: np.ndarray) -> float:
         raise ValueError(f"two images at least on each side, not {len(real)} and {len(generated)}")
     if max(len(real), len(generated)) >= real.shape[1]:
         return distance_of_moments(moments(real), moments(generated))
-    (m1, a), (m2, b) = _centred(real), _centred(generated)
+    (m1, a), (m2, b) = centred(real), centred(generated)
     overlap = np.linalg.svd(a @ b.T, compute_uv=False).sum()
     return _combine(m1 - m2, np.square(a).sum(), np.square(b).sum(), overlap)
 
@@ -75,13 +75,15 @@ def _combine(difference: np.ndarray, trace1: float, trace2: float, overlap: floa
     return max(0.0, float(difference @ difference + trace1 + trace2 - 2 * overlap))
 
 
-def _centred(features: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def centred(features: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The mean (D,) of features (N, D), and their deviations from it over ``sqrt(N - 1)``, float64."""
     features = features.astype(np.float64)
     mean = features.mean(0)
     return mean, (features - mean) / np.sqrt(len(features) - 1)
 
 
-def _root(covariance: np.ndarray) -> np.ndarray:
+def root(covariance: np.ndarray) -> np.ndarray:
+    """The symmetric root of a covariance (D, D) of any rank."""
     eigenvalues, vectors = np.linalg.eigh(covariance)
     smallest = eigenvalues[-1] * len(eigenvalues) * np.finfo(float).eps  # what is below is rounding
     roots = np.sqrt(np.where(eigenvalues > smallest, eigenvalues, 0))

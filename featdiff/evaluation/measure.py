@@ -3,11 +3,13 @@
 What is measured is a set of samples or, as the floor that no model should be expected to beat, the real test images.
 The reference is always real *training* images of the class. Each side of each comparison holds the same number of
 images n (see :mod:`featdiff.evaluation.selection`), for samples and floor alike, because the Frechet distance, recall
-and the Vendi score move with n. Over all classes both sides hold n images too, or ``images_all``, the same number of
-each class; unconditional samples have no class, so n of them are compared with each class and with all.
+and the Vendi score move with n. Over all classes both sides hold n images too, or ``images_all``, each class as likely
+as another; unconditional samples have no class, so n of them are compared with each class and with all.
 
 A value is the mean over ``repeats`` seeded draws of both sides and its spread their standard deviation (KID: over the
-subsets). Where a set has just n images each draw takes all of them, and the spread shows the reference's share alone.
+subsets). Where a set has just n images each draw takes all of them, and the spread shows the reference's share alone;
+the interval of a Frechet distance (:mod:`featdiff.evaluation.influence`) has both sides in it. Its floor is the
+distance of as many training images to as many others.
 
 The measures are those of :data:`featdiff.kinds.measures.MEASURES`. All have rows of each class and over all, but for
 ``class_share`` (of samples without a class, for each class) and ``network_evaluations`` (over all; what one of the
@@ -21,15 +23,27 @@ from typing import Any
 
 import numpy as np
 
-from featdiff import artifacts, seeds
+from featdiff import artifacts
 from featdiff.data import archive
 from featdiff.data.archive import ImageArchive
 from featdiff.errors import UserError
 from featdiff.evaluation import classifier, embedding, extractors
 from featdiff.evaluation.embedding import Features
+from featdiff.evaluation.frechet import frechet_distance
+from featdiff.evaluation.influence import Draw, half_width
 from featdiff.evaluation.memorisation import QUANTILE, copying, nearest_training
-from featdiff.evaluation.selection import Counts, balanced, counts, draws, labels_of, training_rows
-from featdiff.kinds.measures import MEASURES, FeatureMeasure, Pair
+from featdiff.evaluation.selection import (
+    Counts,
+    Side,
+    counts,
+    draws,
+    generator_of,
+    labels_of,
+    together,
+    training_halves,
+    training_rows,
+)
+from featdiff.kinds.measures import MEASURES, FeatureMeasure, FrechetFloor, Pair
 from featdiff.settings.evaluation import Evaluation
 
 ALL = "all"
@@ -56,7 +70,7 @@ def evaluate(
     samples: ImageArchive | None = None,
     samples_features: Features | None = None,
 ) -> list[Row]:
-    """Rows {class, measure, value, spread, count} of the samples or, without samples, of the real test images."""
+    """Rows {class, measure, value, spread, interval, count} of the samples or, without any, of the real test images."""
     if ALL in data.classes:
         raise UserError(f"a class is called {ALL!r}, which is the name of the rows over all classes; rename the class")
     sizes = counts(settings, data)
@@ -68,6 +82,7 @@ def evaluate(
         chosen = _Set(samples, samples_features, _sample_rows(data, samples, sizes))
     return [
         *_distances(settings, data, data_features, chosen, sizes),
+        *_floors(settings, data, data_features, chosen, sizes),
         *_classes(settings, data, data_features, chosen),
         *_copies(settings, data, test, chosen, sizes),
         *_cost(chosen),
@@ -77,9 +92,11 @@ def evaluate(
 def protocol(settings: Evaluation, data: ImageArchive) -> str:
     """All that a number depends on besides the images; it stands beside each number."""
     height, width, channels = data.images.shape[1:]
-    count, over_all = counts(settings, data)
+    sizes = counts(settings, data)
+    count, over_all = sizes.one, sizes.all
     fewer = "" if count == settings.images else f" ({settings.images} asked, the smallest class of a split has {count})"
-    more = "" if over_all == count else f", {over_all} over all classes"
+    classes = "the same number of each" if sizes.fixed else "each image's class drawn anew"
+    more = f", {over_all} over all classes ({classes})" if sizes.classes > 1 else ""
     return "; ".join(
         [
             extractors.protocol(settings.extractor),
@@ -176,21 +193,37 @@ def _distances(
     settings: Evaluation, data: ImageArchive, data_features: Features, chosen: _Set, sizes: Counts
 ) -> Iterator[Row]:
     reference = {
-        label: draws(rows, sizes.one, settings.repeats, _generator(settings, "real", label))
+        label: draws(rows, sizes.one, settings.repeats, generator_of(settings, "real", label))
         for label, rows in training_rows(settings, data.index).items()
     }
     generated = _generated(settings, chosen, sizes)
     for label, name in _measured(data, chosen):
-        count = sizes.of(label)
-        real_rows = _side(reference, label, count)
-        generated_rows = _side(generated, label if chosen.labelled else -1, count)
-        subsets = _generator(settings, "subsets", name)
+        of_real = _sides(settings, "real", reference, label, sizes)
+        of_generated = _sides(settings, "generated", generated, label, sizes)
+        subsets = generator_of(settings, "subsets", name)
         pairs = (
-            Pair(data_features.at(x), chosen.features.at(y), settings, subsets)
-            for x, y in zip(real_rows, generated_rows, strict=True)
+            Pair(data_features.at(x.rows), chosen.features.at(y.rows), settings, subsets, (x, y))
+            for x, y in zip(of_real, of_generated, strict=True)
         )
-        for measure, values in _compare(pairs).items():
-            yield _row(name, measure, values.mean(), count, spread=values.std(ddof=1) if len(values) > 1 else None)
+        for measure, (values, interval) in _compare(pairs).items():
+            yield _row(name, measure, values.mean(), sizes.of(label), spread=_spread(values), interval=interval)
+
+
+def _floors(
+    settings: Evaluation, data: ImageArchive, data_features: Features, chosen: _Set, sizes: Counts
+) -> Iterator[Row]:
+    """The Frechet distance of training images to other training images at the same counts, where there are enough."""
+    halves = training_halves(settings, data.index, sizes)
+    enough = set(halves[0]) | ({None} if len(halves[0]) == len(data.classes) else set())
+    for label, name in _measured(data, chosen):
+        if label in enough:
+            parts = [_sides(settings, f"floor {i}", half, label, sizes) for i, half in enumerate(halves)]
+            found = [
+                frechet_distance(data_features.at(x.rows), data_features.at(y.rows))
+                for x, y in zip(*parts, strict=True)
+            ]
+            values = np.array(found)
+            yield _row(name, FrechetFloor.name, values.mean(), sizes.of(label), spread=_spread(values))
 
 
 def _measured(data: ImageArchive, chosen: _Set) -> list[tuple[int | None, str]]:
@@ -203,31 +236,40 @@ def _measured(data: ImageArchive, chosen: _Set) -> list[tuple[int | None, str]]:
 
 def _drawn(label: int, sizes: Counts) -> int:
     """How many rows of a label are drawn; those without a class meet one class and all."""
-    return max(sizes) if label < 0 else sizes.one
+    return max(sizes.one, sizes.all) if label < 0 else sizes.one
 
 
 def _generated(settings: Evaluation, chosen: _Set, sizes: Counts) -> dict[int, list[np.ndarray]]:
     return {
-        label: draws(rows, _drawn(label, sizes), settings.repeats, _generator(settings, "generated", label))
+        label: draws(rows, _drawn(label, sizes), settings.repeats, generator_of(settings, "generated", label))
         for label, rows in chosen.rows.items()
     }
 
 
-def _side(by_label: Mapping[int, list[np.ndarray]], label: int | None, count: int) -> list[np.ndarray]:
-    """``count`` rows of each draw of one label or, for None, the same number from each class."""
-    if label is not None:
-        return [rows[:count] for rows in by_label[label]]
-    return [balanced(list(parts), count) for parts in zip(*by_label.values(), strict=True)]
+def _sides(
+    settings: Evaluation, what: str, by_label: Mapping[int, list[np.ndarray]], label: int | None, sizes: Counts
+) -> list[Side]:
+    """One side of each draw: rows of a label or, for None, of all classes; images without a class are taken for each of
+    these."""
+    if label is None and -1 not in by_label:
+        return together(by_label, sizes, generator_of(settings, "all", what))
+    key = -1 if -1 in by_label or label is None else label
+    return [Side(rows[: sizes.of(label)]) for rows in by_label[key]]
 
 
-def _compare(pairs: Iterable[Pair]) -> dict[str, np.ndarray]:
-    """The values of each measure of features, one a draw (KID: one a subset); ``pairs`` are made one after another."""
+def _compare(pairs: Iterable[Pair]) -> dict[str, tuple[np.ndarray, float | None]]:
+    """The values of each measure of features, one a draw (KID: one a subset), with half of the 95% interval of their
+    mean where the measure knows it; ``pairs`` are made one after another."""
     measures = {name: m for name, m in MEASURES.items() if issubclass(m, FeatureMeasure)}
     values: dict[str, list[float]] = {name: [] for name in measures}
+    found: dict[str, list[Draw]] = {name: [] for name in measures}
     for pair in pairs:
         for name, measure in measures.items():
             values[name] += measure.values(pair)
-    return {name: np.array(v) for name, v in values.items()}
+            if (moved := measure.influences(pair)) is not None:
+                found[name].append(pair.moved_by(moved))
+    intervals = {name: half_width(of_draws) if of_draws else None for name, of_draws in found.items()}
+    return {name: (np.array(v), intervals[name]) for name, v in values.items() if v}
 
 
 def trained_judge(settings: Evaluation, data: ImageArchive, data_features: Features) -> classifier.Classifier:
@@ -252,8 +294,8 @@ def _classes(settings: Evaluation, data: ImageArchive, data_features: Features, 
     for label in chosen.rows:
         yield _row(names[label], "class_accuracy", (taken[label] == label).mean(), len(taken[label]))
     if len(chosen.rows) == len(names):
-        right = np.concatenate([taken[label] == label for label in names])
-        yield _row(ALL, "class_accuracy", right.mean(), len(right))
+        right = [(taken[label] == label).mean() for label in names]  # each class with the same weight
+        yield _row(ALL, "class_accuracy", float(np.mean(right)), sum(map(len, taken.values())))
 
 
 def _copies(settings: Evaluation, data: ImageArchive, test: _Set, chosen: _Set, sizes: Counts) -> Iterator[Row]:
@@ -264,8 +306,10 @@ def _copies(settings: Evaluation, data: ImageArchive, test: _Set, chosen: _Set, 
     distances = test_distances if chosen is test else _nearest(settings, chosen, chosen_draws, training)
     for label, name in _measured(data, chosen) if chosen.labelled else [(None, ALL)]:
         count = sizes.of(label)
-        rows = _side(chosen_draws, label if chosen.labelled else -1, count)[0]
-        found = copying(distances[rows], test_distances[_side(test_draws, label, count)[0]])
+        rows = _sides(settings, "generated", chosen_draws, label, sizes)[0].rows
+        found = copying(
+            distances[rows], test_distances[_sides(settings, "generated", test_draws, label, sizes)[0].rows]
+        )
         yield _row(name, "nearest_training", found.median, count)
         yield _row(name, "nearest_training_test", found.median_test, count)
         yield _row(name, "copied_share", found.share, count)
@@ -289,15 +333,18 @@ def _nearest(
     return distances
 
 
-def _generator(settings: Evaluation, *name: str | int) -> np.random.Generator:
-    return seeds.numpy_generator(settings.seed, "evaluation", *name)
+def _spread(values: np.ndarray) -> float | None:
+    return float(values.std(ddof=1)) if len(values) > 1 else None
 
 
-def _row(name: str, measure: str, value: float, count: int, spread: float | None = None) -> Row:
+def _row(
+    name: str, measure: str, value: float, count: int, *, spread: float | None = None, interval: float | None = None
+) -> Row:
     return {
         "class": name,
         "measure": measure,
         "value": float(value),
-        "spread": None if spread is None else float(spread),
+        "spread": spread,
+        "interval": interval,
         "count": int(count),
     }

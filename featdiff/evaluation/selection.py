@@ -4,12 +4,21 @@ The count n of a data set is ``evaluation.images``, or the size of its smallest 
 less: it depends on the data set and the settings alone, never on the samples. Over all classes it is n too, so that a
 class and all of them can be compared, or ``evaluation.images_all``. Reference images are drawn from the training
 images; samples and real test images (the floor) are drawn in the same way.
+
+Over all classes the class of each image is drawn anew, each class as likely as another, on both sides by themselves: a
+side then holds independent draws from the mixture of all classes, which is what every measure takes it for. The same
+number of each class would not be: no image has another of its class beside it where there is one of each, and the
+kernel distance of real images to real ones comes out below zero. Only where nearly all images are asked for, more than
+such draws can give, each side takes the same number of each class; the kernel distance is then told
+(:mod:`featdiff.evaluation.kernel`), and the rest moves by less than its spread (docs/measures.md).
 """
 
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
+from scipy.stats import binom
 
 from featdiff import seeds
 from featdiff.data.archive import ImageArchive, rows_by_label
@@ -22,11 +31,20 @@ def labels_of(data: ImageArchive) -> dict[int, str]:
     return dict(enumerate(data.classes))
 
 
+RARELY = 1e-3  # chance that freely drawn classes need more images than there are, above which the shares are fixed
+
+
 class Counts(NamedTuple):
-    """Images on each side of a comparison with one class, and of one over all classes."""
+    """Images on each side of a comparison with one class, and of one over all classes; the number of classes."""
 
     one: int
     all: int
+    classes: int
+
+    @property
+    def fixed(self) -> bool:
+        """Whether all classes together are the same number of each, since freely drawn classes would run out."""
+        return bool(self.classes * binom.sf(self.one, self.all, 1 / self.classes) > RARELY)
 
     def of(self, label: int | None) -> int:
         """The count of a class or, for None, over all."""
@@ -35,8 +53,14 @@ class Counts(NamedTuple):
 
 def counts(settings: Evaluation, data: ImageArchive) -> Counts:
     """The counts of every comparison on this data set."""
-    one = common_count(settings, data)
-    return Counts(one, min(settings.images_all or one, one * len(data.classes)))
+    one, classes = common_count(settings, data), len(data.classes)
+    found = Counts(one, min(settings.images_all or one, one * classes), classes)
+    if found.fixed and found.classes > 1 and found.all <= found.classes:
+        raise UserError(
+            f"{found.all} images of {classes} classes with {one} each cannot be drawn freely, and one of each class is "
+            f"no fair draw: set evaluation.images_all to {one}, or above {classes}"
+        )
+    return found
 
 
 def common_count(settings: Evaluation, data: ImageArchive) -> int:
@@ -62,7 +86,7 @@ def training_rows(settings: Evaluation, index: pd.DataFrame) -> dict[int, np.nda
     """The training images of each class that take part (references and the judge's), in a seeded order."""
     most = max(settings.classifier_images, settings.repeats * settings.images)
     return {
-        label: seeds.numpy_generator(settings.seed, "evaluation", "training", label).permutation(rows)[:most]
+        label: generator_of(settings, "training", label).permutation(rows)[:most]
         for label, rows in rows_by_label(index, "train").items()
         if label >= 0
     }
@@ -82,7 +106,52 @@ def draws(rows: np.ndarray, count: int, repeats: int, generator: np.random.Gener
     return [generator.permutation(rows)[:count] for _ in range(repeats)]
 
 
-def balanced(parts: list[np.ndarray], count: int) -> np.ndarray:
-    """``count`` rows in all, the same number from the front of each part (the first parts give one more)."""
-    share, rest = divmod(count, len(parts))
-    return np.concatenate([part[: share + (i < rest)] for i, part in enumerate(parts)])
+class Side(NamedTuple):
+    """The rows (N,) of one draw of one side, and the number of each class in their order where that is fixed."""
+
+    rows: np.ndarray
+    strata: Sequence[int] = ()
+
+
+def together(by_label: Mapping[int, list[np.ndarray]], sizes: Counts, generator: np.random.Generator) -> list[Side]:
+    """One side over all classes for each draw, from the front of the draws of each class."""
+    return [_together(parts, sizes, generator) for parts in zip(*by_label.values(), strict=True)]
+
+
+def _together(parts: Sequence[np.ndarray], sizes: Counts, generator: np.random.Generator) -> Side:
+    found = shares(sizes, generator)
+    rows = np.concatenate([part[:share] for part, share in zip(parts, found, strict=True)])
+    return Side(rows, found.tolist() if sizes.fixed else ())
+
+
+def training_halves(settings: Evaluation, index: pd.DataFrame, sizes: Counts) -> list[dict[int, list[np.ndarray]]]:
+    """Two sides of training images that share none, by label one draw for each repeat; without the classes that have
+    too few images for two sides."""
+    first: dict[int, list[np.ndarray]] = {}
+    second: dict[int, list[np.ndarray]] = {}
+    for label, rows in training_rows(settings, index).items():
+        if len(rows) >= 2 * sizes.one:
+            of_label = generator_of(settings, "floor", label)
+            orders = [of_label.permutation(rows) for _ in range(settings.repeats)]
+            first[label] = [order[: sizes.one] for order in orders]
+            second[label] = [order[sizes.one : 2 * sizes.one] for order in orders]
+    return [first, second]
+
+
+def shares(sizes: Counts, generator: np.random.Generator) -> np.ndarray:
+    """How many images of each class a side over all classes holds: (classes,), ``sizes.all`` in sum.
+
+    Each image's class is drawn by itself or, where the shares are fixed, all classes get the same number; what does not
+    divide goes to some of them by lot.
+    """
+    if sizes.fixed:
+        share, rest = divmod(sizes.all, sizes.classes)
+        return share + (generator.permutation(sizes.classes) < rest)
+    while (found := generator.multinomial(sizes.all, np.full(sizes.classes, 1 / sizes.classes))).max() > sizes.one:
+        continue
+    return found
+
+
+def generator_of(settings: Evaluation, *name: str | int) -> np.random.Generator:
+    """The generator of one draw of an evaluation, by what is drawn."""
+    return seeds.numpy_generator(settings.seed, "evaluation", *name)

@@ -16,7 +16,9 @@ from featdiff.kinds.base import Table
 if TYPE_CHECKING:
     import numpy as np
 
+    from featdiff.evaluation.influence import Draw, Influences
     from featdiff.evaluation.manifold import Manifold
+    from featdiff.evaluation.selection import Side
     from featdiff.settings.evaluation import Evaluation
 
 
@@ -28,6 +30,7 @@ class Pair:
     generated: np.ndarray
     settings: Evaluation
     subsets: np.random.Generator  # of the kernel distance alone
+    sides: tuple[Side, Side]  # the rows of both in their archives
 
     @cached_property
     def manifold(self) -> Manifold:
@@ -36,18 +39,41 @@ class Pair:
 
         return manifold(real=self.real, generated=self.generated, neighbours=self.settings.neighbours)
 
+    @cached_property
+    def frechet(self) -> Influences:
+        """The Frechet distance and how far each image moves it."""
+        from featdiff.evaluation.influence import influences
+
+        return influences(self.real, self.generated)
+
+    @cached_property
+    def frechet_limit(self) -> Influences | None:
+        """The distance at infinitely many images, where there are as many images as features at least."""
+        from featdiff.evaluation.influence import extrapolated
+
+        if min(len(self.real), len(self.generated)) < self.real.shape[1]:
+            return None
+        return extrapolated(self.real, self.generated, self.frechet)
+
+    def moved_by(self, moved: Influences) -> Draw:
+        """What the interval of a value needs of this draw, without its features."""
+        from featdiff.evaluation.influence import Draw
+
+        real, generated = self.sides
+        return Draw((real.rows, generated.rows), (real.strata, generated.strata), moved)
+
 
 class Measure:
     """A number of a set of images, of each class and over all. The docstring's first paragraph is its line in the
     report.
 
-    ``better`` is "low", "high" or "real" (as close to real test images as possible); the report shows ``scale`` times
-    the value.
+    ``better`` is "low", "high", "real" (as close to real test images as possible) or "none" (it judges nothing); the
+    report shows ``scale`` times the value.
     """
 
     name: ClassVar[str]
     label: ClassVar[str]
-    better: ClassVar[Literal["low", "high", "real"]]
+    better: ClassVar[Literal["low", "high", "real", "none"]]
     digits: ClassVar[int]
     scale: ClassVar[float] = 1.0
     shown: ClassVar[bool] = True  # in the report's table
@@ -64,8 +90,13 @@ class FeatureMeasure(Measure):
     @staticmethod
     def values(pair: Pair) -> Sequence[float]:
         """The values of one draw, mostly one: the number in the table is the mean over all draws, its spread their
-        deviation."""
+        deviation. None at all where the draw is too small for the measure."""
         raise NotImplementedError
+
+    @staticmethod
+    def influences(pair: Pair) -> Influences | None:
+        """How far each image of the draw moves its value, for the interval; None where that is not known."""
+        return None
 
 
 class Frechet(FeatureMeasure):
@@ -80,9 +111,37 @@ class Frechet(FeatureMeasure):
 
     @staticmethod
     def values(pair: Pair) -> Sequence[float]:
-        from featdiff.evaluation.frechet import frechet_distance
+        return [pair.frechet.value]
 
-        return [frechet_distance(pair.real, pair.generated)]
+    @staticmethod
+    def influences(pair: Pair) -> Influences | None:
+        return pair.frechet
+
+
+class FrechetFloor(Measure):
+    """Frechet distance of as many real training images to as many others: what the count alone makes of it."""
+
+    name = "frechet_floor"
+    label = "Frechet floor"
+    better = "none"
+    digits = 1
+
+
+class FrechetInfinity(FeatureMeasure):
+    """Frechet distance extrapolated to infinitely many images, where there are as many images as features."""
+
+    name = "frechet_infinity"
+    label = "Frechet at N → ∞"
+    better = "low"
+    digits = 1
+
+    @staticmethod
+    def values(pair: Pair) -> Sequence[float]:
+        return [] if pair.frechet_limit is None else [pair.frechet_limit.value]
+
+    @staticmethod
+    def influences(pair: Pair) -> Influences | None:
+        return pair.frechet_limit
 
 
 class Kid(FeatureMeasure):
@@ -99,7 +158,9 @@ class Kid(FeatureMeasure):
         from featdiff.evaluation.kernel import kid
 
         count, size = pair.settings.kid_subsets, pair.settings.kid_subset_size
-        return kid(pair.real, pair.generated, subsets=count, size=size, generator=pair.subsets).tolist()
+        strata = (pair.sides[0].strata, pair.sides[1].strata)
+        found = kid(pair.real, pair.generated, subsets=count, size=size, generator=pair.subsets, strata=strata)
+        return found.tolist()
 
 
 class Precision(FeatureMeasure):
@@ -228,6 +289,8 @@ MEASURES = Table(
     "measure",
     Measure,
     Frechet,
+    FrechetFloor,
+    FrechetInfinity,
     Kid,
     Precision,
     Recall,

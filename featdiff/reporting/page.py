@@ -36,7 +36,7 @@ from featdiff.settings.project import Params
 from featdiff.settings.sampling import Sampling
 
 TABLES = {
-    "quality": ("samples", "class", "measure", "value", "spread", "count", "protocol"),
+    "quality": ("samples", "class", "measure", "value", "spread", "interval", "count", "protocol"),
     "denoising": ("model", "target", "class", "sigma", "psnr", "spread", "images"),
     "scatter": ("model", "network", "block", "sigma", "between", "within", "ratio", "nearest_centroid"),
     "distances": ("model", "first", "second", "density", "error", "centroids"),
@@ -199,7 +199,7 @@ def _samples(settings: Sampling, name: str, path: Path) -> ImageArchive:
 
 def _table(path: Path, kind: str) -> pd.DataFrame:
     try:
-        blank = {column: [""] for column in ("spread", "value", "centroids")}
+        blank = {column: [""] for column in ("spread", "interval", "value", "centroids")}
         rows = pd.read_csv(path, dtype={"class": str}, keep_default_na=False, na_values=blank)
     except OSError as error:
         raise artifacts.unreadable(path, error) from None

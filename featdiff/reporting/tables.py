@@ -11,7 +11,7 @@ from featdiff.kinds.measures import MEASURES, Frechet
 ALL = "all"
 
 
-ARROWS = {"low": "↓", "high": "↑", "real": "≈"}
+ARROWS = {"low": "↓", "high": "↑", "real": "≈", "none": ""}
 
 
 class Cell(NamedTuple):
@@ -73,14 +73,15 @@ def quality(
         ]
         groups.append(Group("All classes together" if label == ALL else label, rows))
     titles = {m: title(m, frechet) for m in measures}
-    notes = [f"{titles[m]} {ARROWS[MEASURES[m].better]}: {MEASURES.line(m)}" for m in measures]
+    notes = [f"{titles[m]} {ARROWS[MEASURES[m].better]}".strip() + f": {MEASURES.line(m)}" for m in measures]
     notes += [f"Protocol: {text}." for text in shown["protocol"].drop_duplicates()]
     caption = (
         "How good and how varied the images are, judged against real training images. The row of real test images is "
         "the floor: what a perfect model would reach. ↓ lower is better, ↑ higher is better, ≈ best near real test "
-        "images. After ±: standard deviation over repeated draws (KID: over subsets)."
+        "images. After ±: half of the 95% interval of a Frechet distance at its count, with both sides' share; else "
+        "the standard deviation over repeated draws (KID: over subsets)."
     )
-    columns = [f"{titles[m]}\N{NO-BREAK SPACE}{ARROWS[MEASURES[m].better]}" for m in measures]
+    columns = [f"{titles[m]}\N{NO-BREAK SPACE}{ARROWS[MEASURES[m].better]}".rstrip() for m in measures]
     return Table(name, caption, columns, groups, notes, "Images")
 
 
@@ -108,8 +109,8 @@ def _cell(row: dict | None, measure: str) -> Cell:
     if row is None or pd.isna(row["value"]):
         return Cell("–")
     digits, scale = MEASURES[measure].digits, MEASURES[measure].scale
-    spread = "" if pd.isna(row["spread"]) else f"± {scale * row['spread']:.{digits}f}"
-    return Cell(number(scale * row["value"], digits), spread)
+    error = row["spread"] if pd.isna(row["interval"]) else row["interval"]
+    return Cell(number(scale * row["value"], digits), "" if pd.isna(error) else f"± {scale * error:.{digits}f}")
 
 
 def number(value: float, digits: int) -> str:

@@ -9,6 +9,8 @@ from typing import NamedTuple
 
 import pandas as pd
 
+from featdiff.evaluation.comparison import Measured, is_lower
+from featdiff.kinds.measures import Frechet, FrechetFloor
 from featdiff.reporting.curves import psnr_of
 from featdiff.reporting.tables import Cell, Group, Row, Table
 
@@ -16,6 +18,7 @@ ACCURACY = 0.95  # of the samples of each class, taken for their class by the ju
 JUDGE = 0.97  # of real test images of each class, taken for their class by the judge
 FRECHET = 0.5  # guided over mixture distance to each class, at most
 DIVERSITY = 0.15  # largest relative difference of recall and Vendi score to real test images
+NOTHING = "–"
 ORIGIN = (
     "Where the thresholds come from: they are this project's own aims for its default run, set before that was first "
     "made; the paper prints no such numbers. They are not derived from anything, and other data may deserve others "
@@ -24,11 +27,19 @@ ORIGIN = (
 
 
 class Verdict(NamedTuple):
-    """One target: what is asked, what was measured, and whether it holds (None: not measured)."""
+    """One target: what is asked, what was measured, and whether it holds (None: not measured, or within the
+    interval)."""
 
     asked: str
     measured: str
     holds: bool | None
+
+    @property
+    def word(self) -> str:
+        """The verdict in words."""
+        if self.holds is None:
+            return "not measured" if self.measured == NOTHING else "within the interval"
+        return "holds" if self.holds else "missed"
 
 
 class Names(NamedTuple):
@@ -67,12 +78,10 @@ def verdicts(
             lambda v: v > 0,
             "{:+.3f} dB",
         ),
-        _worst(
-            f"{frechet} of guided samples to each class at most half the mixture samples'",
-            _ratio(_classes(values, names.guided, "frechet"), _classes(values, names.baseline, "frechet")),
-            lambda v: v <= FRECHET,
-            "{:.2f} of the mixture's",
-            worst_is_high=True,
+        _lower(
+            f"{frechet} of guided samples to each class at most half the mixture samples', beyond both intervals",
+            _distances(quality, names.guided),
+            _distances(quality, names.baseline),
         ),
         *_diversity(values, names),
         *_separation(_scatter_gain(scatter, names)),
@@ -81,8 +90,8 @@ def verdicts(
 
 def table(found: list[Verdict]) -> Table:
     """The verdicts as a table."""
-    words = {True: ("holds", "pass"), False: ("missed", "fail"), None: ("not measured", "unknown")}
-    rows = [Row(v.asked, "", [Cell(v.measured), Cell(words[v.holds][0], mark=words[v.holds][1])]) for v in found]
+    marks = {True: "pass", False: "fail", None: "unknown"}
+    rows = [Row(v.asked, "", [Cell(v.measured), Cell(v.word, mark=marks[v.holds])]) for v in found]
     caption = "What a run should show, computed from the tables below; each target is judged where it is missed most."
     return Table("targets", caption, ["Measured, at its worst", "Verdict"], [Group("", rows)], [ORIGIN], first="Target")
 
@@ -103,14 +112,35 @@ def _separation(gain: pd.Series) -> Iterator[Verdict]:
         yield _worst(asked.format(which), _by_sigma(part), lambda v: v > 1, "{:.2f} times the mixture's ratio")
 
 
-def _worst(
-    asked: str, values: pd.Series, holds: Callable[[float], bool], text: str, *, worst_is_high: bool = False
-) -> Verdict:
+def _lower(asked: str, guided: Mapping[str, Measured], baseline: Mapping[str, Measured]) -> Verdict:
+    """Judge the distances of each class (name) by :func:`featdiff.evaluation.comparison.is_lower`, at the worst."""
+    common = [name for name in guided if name in baseline]
+    if not common:
+        return Verdict(asked, NOTHING, None)
+    told = {name: is_lower(guided[name], baseline[name], share=FRECHET) for name in common}
+    ratios = {name: guided[name].value / max(baseline[name].value, 1e-12) for name in common}
+    severity = {False: 2, None: 1, True: 0}
+    worst = max(common, key=lambda name: (severity[told[name]], ratios[name]))
+    return Verdict(asked, f"{ratios[worst]:.2f} of the mixture's ({worst})", told[worst])
+
+
+def _distances(quality: pd.DataFrame, samples: str) -> dict[str, Measured]:
+    """The Frechet distance to each class with its interval and its floor."""
+    own = quality[(quality["samples"] == samples) & (quality["class"] != "all") & quality["value"].notna()]
+    floors = own[own["measure"] == FrechetFloor.name].set_index("class")["value"]
+    rows = own[own["measure"] == Frechet.name]
+    return {
+        row["class"]: Measured(row["value"], row["interval"], floors.get(row["class"], 0.0))
+        for row in rows.to_dict("records")
+    }
+
+
+def _worst(asked: str, values: pd.Series, holds: Callable[[float], bool], text: str) -> Verdict:
     """Judge ``values`` (by class or noise level) at the one that is hardest on the target."""
     values = values.dropna()
     if values.empty:
-        return Verdict(asked, "–", None)
-    where = values.idxmax() if worst_is_high else values.idxmin()
+        return Verdict(asked, NOTHING, None)
+    where = values.idxmin()
     value = float(values[where])
     return Verdict(asked, f"{text.format(value).replace('-', '−')} ({where})", bool(holds(value)))
 

@@ -11,10 +11,10 @@ from featdiff.evaluation import embedding, measure
 from featdiff.evaluation.collect import collect
 from featdiff.evaluation.frechet import frechet_distance
 from featdiff.evaluation.measure import evaluate_to
-from featdiff.evaluation.selection import balanced, common_count, draws, training_rows
+from featdiff.evaluation.selection import Counts, common_count, counts, draws, generator_of, shares, training_rows
 
 CLASSES = ("brick", "grass", "gravel")
-COMPARED = {"frechet", "kid", "precision", "recall", "density", "coverage", "vendi"}
+COMPARED = {"frechet", "frechet_floor", "kid", "precision", "recall", "density", "coverage", "vendi"}
 COPIES = {"nearest_training", "nearest_training_test", "copied_share"}
 
 
@@ -63,7 +63,7 @@ def test_values_say_what_the_sets_are(evaluated):
 def test_a_value_is_the_mean_over_the_draws(folder, settings, evaluated):
     data = archive.read(folder / "dataset.zip", "dataset")
     features = embedding.read(settings, folder / "dataset.npz", folder / "dataset.zip", "dataset")
-    generator = measure._generator
+    generator = generator_of
     reference = draws(training_rows(settings, data.index)[1], 24, 3, generator(settings, "real", 1))
     test = draws(data.rows_by_label("test")[1], 24, 3, generator(settings, "generated", 1))
     values = [frechet_distance(features.at(r), features.at(t)) for r, t in zip(reference, test, strict=True)]
@@ -165,7 +165,8 @@ def test_the_count_is_the_smallest_class_and_a_class_too_small_is_refused(folder
 def test_more_images_over_all_classes_leave_the_rows_of_a_class_as_they_were(folder, settings, evaluated, tmp_path):
     more = settings.model_copy(update={"images_all": 39})
     data = (folder / "dataset.zip", folder / "dataset.npz")
-    assert "24 a side, 39 over all classes against" in measure.protocol(more, archive.read(data[0], "dataset"))
+    over_all = "24 a side, 39 over all classes (each image's class drawn anew) against"
+    assert over_all in measure.protocol(more, archive.read(data[0], "dataset"))
     for name, before in evaluated.items():
         samples = (None, None) if name == "real" else (folder / f"{name}.zip", folder / f"{name}.npz")
         evaluate_to(more, name, *data, *samples, tmp_path / f"{name}.json")
@@ -193,7 +194,7 @@ def test_over_all_classes_the_draws_of_the_classes_are_put_together(folder, sett
     features = embedding.read(every, folder / "dataset.npz", folder / "dataset.zip", "dataset")
     sides = [training_rows(every, data.index), data.rows_by_label("test")]
     of_real, of_test = (
-        [draws(rows[label], 24, 3, measure._generator(every, side, label)) for label in range(3)]
+        [draws(rows[label], 24, 3, generator_of(every, side, label)) for label in range(3)]
         for rows, side in zip(sides, ("real", "generated"), strict=True)
     )
     values = [
@@ -205,12 +206,31 @@ def test_over_all_classes_the_draws_of_the_classes_are_put_together(folder, sett
     assert rows[0]["value"] == pytest.approx(np.mean(values))
 
 
-def test_draws_are_disjoint_where_they_can_be_and_balanced_over_classes():
+def test_draws_are_disjoint_where_they_can_be():
     g = np.random.default_rng(0)
     apart = np.concatenate(draws(np.arange(90), 30, 3, g))
     assert sorted(apart) == list(range(90))
     assert all(len(set(d)) == 30 for d in draws(np.arange(40), 30, 3, g))
-    assert balanced([np.arange(9), np.arange(10, 19), np.arange(20, 29)], 7).tolist() == [0, 1, 2, 10, 11, 20, 21]
+
+
+@pytest.mark.parametrize("sizes", [Counts(32, 32, 146), Counts(192, 192, 3), Counts(60, 200, 10), Counts(20, 59, 3)])
+def test_over_all_every_class_stands_for_its_share(sizes):
+    g = np.random.default_rng(0)
+    found = np.array([shares(sizes, g) for _ in range(4000)])
+    assert (found.sum(1) == sizes.all).all() and found.max() <= sizes.one
+    expected = sizes.all / sizes.classes
+    error = np.sqrt(max(found.var(), expected) / len(found))
+    assert np.abs(found.mean(0) - expected).max() < 5 * error
+    pairs = (found * (found - 1)).mean() * sizes.classes**2 / (sizes.all * (sizes.all - 1))
+    assert pairs < 0.97 if sizes.fixed else abs(pairs - 1) < 0.03  # of one class, over those of independent draws
+    assert not sizes.fixed or (np.unique(found).tolist() == [19, 20])
+
+
+def test_one_image_of_each_of_many_small_classes_is_refused_with_the_counts_that_would_do(folder, settings):
+    data = archive.read(folder / "dataset.zip", "dataset")
+    few = settings.model_copy(update={"images": 2, "neighbours": 1, "images_all": 3})
+    with pytest.raises(UserError, match="3 images of 3 classes with 2 each.*images_all to 2, or above 3"):
+        counts(few, data)
 
 
 def write_denoising(path):
@@ -262,7 +282,7 @@ def test_collect_gathers_metrics_and_tidy_tables(folder, evaluated, tmp_path):
     assert metrics["scatter"]["guided"]["middle"]["sigma_0.1"] == 3
     assert list(metrics["protocol"].values()) == [evaluated["real"]["protocol"]]
     quality = pd.read_csv(tmp_path / "quality.csv")
-    assert list(quality) == ["samples", "class", "measure", "value", "spread", "count", "protocol"]
+    assert list(quality) == ["samples", "class", "measure", "value", "spread", "interval", "count", "protocol"]
     assert len(quality) == sum(len(e["rows"]) for e in evaluated.values())
     assert set(quality["samples"]) == {"real-textures", "guided", "mixture"}
     denoising = pd.read_csv(tmp_path / "denoising.csv")

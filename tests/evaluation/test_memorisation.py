@@ -51,3 +51,10 @@ def test_the_share_of_copies_is_judged_by_test_images():
 def test_images_of_another_size_are_refused():
     with pytest.raises(UserError, match="not comparable"):
         nearest_training(images(0, 2), images(1, 2, size=10))
+
+
+@pytest.mark.parametrize("count", [19, 32, 192])
+def test_a_twentieth_of_images_that_nobody_copied_is_expected_among_the_copies_at_any_count(count):
+    generator = np.random.default_rng(0)
+    shares = [copying(generator.random(count), generator.random(count)).share for _ in range(4000)]
+    assert abs(np.mean(shares) - 0.05) < 4 * np.std(shares) / np.sqrt(4000)

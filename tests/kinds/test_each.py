@@ -6,6 +6,7 @@ import torch
 from PIL import Image
 
 from featdiff.diffusion.corruptions import variance_exploding
+from featdiff.evaluation.selection import Side
 from featdiff.kinds.blocks import BLOCKS
 from featdiff.kinds.corruptions import CORRUPTIONS
 from featdiff.kinds.layouts import LAYOUTS
@@ -93,7 +94,8 @@ def test_a_measure_tells_points_of_the_real_law_from_others(name):
     far = 3 + 0.1 * same
 
     def value(generated):
-        return np.mean(MEASURES[name].values(Pair(real, generated, settings, np.random.default_rng(1))))
+        sides = (Side(np.arange(60)), Side(np.arange(60)))
+        return np.mean(MEASURES[name].values(Pair(real, generated, settings, np.random.default_rng(1), sides)))
 
     good, bad, best = value(same), value(far), value(real)
     assert np.isfinite([good, bad]).all()

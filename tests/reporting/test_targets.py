@@ -71,3 +71,20 @@ def test_what_is_not_in_the_tables_is_not_measured(tables):
     assert found[4].holds is None
     cells = table(found).groups[0].rows[4].cells
     assert [c.text for c in cells] == ["–", "not measured"]
+
+
+@pytest.mark.parametrize(("value", "holds"), [(44.0, True), (44.8, None), (45.3, None), (46.0, False)])
+def test_half_the_distance_within_the_intervals_is_not_called_half(tables, run, value, holds):
+    where = {"samples": "guided", "measure": "frechet", "class": run.classes[1]}
+    spoil(tables["quality"], "value", value, **where)
+    found = judge(tables)
+    assert found[3].holds is holds and run.classes[1] in found[3].measured
+    assert (
+        table(found).groups[0].rows[3].cells[1].text
+        == {True: "holds", None: "within the interval", False: "missed"}[holds]
+    )
+
+
+def test_no_interval_no_verdict_on_distances(tables):
+    tables["quality"]["interval"] = float("nan")
+    assert judge(tables)[3].holds is None
