@@ -1,9 +1,9 @@
 """Artifacts: files that appear complete or not at all, and carry a manifest of what made them.
 
-A manifest names the kind of artifact, the resolved settings, the SHA-256 of each input, the version and source digest of
-featdiff, the versions of the libraries, a digest of the artifact's own content, and a seal over all of these. It holds no
-time and no machine name: the same settings give the same bits. It travels inside the file (a zip member, safetensors
-metadata, a JSON key), so each artifact is one file. Readers check content and seal before anything is used.
+A manifest names the kind of artifact, the resolved settings, the SHA-256 of each input, the version and source digest
+of featdiff, the versions of the libraries, a digest of the artifact's own content, and a seal over all of these. It
+holds no time and no machine name: the same settings give the same bits. It travels inside the file (a zip member,
+safetensors metadata, a JSON key), so each artifact is one file. Readers check content and seal before anything is used.
 """
 
 import errno
@@ -17,7 +17,7 @@ import struct
 import tempfile
 import zipfile
 import zlib
-from collections.abc import Iterable, Iterator, KeysView, Mapping
+from collections.abc import Callable, Iterable, Iterator, KeysView, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
@@ -144,8 +144,8 @@ def _digest_of(hashes: Mapping[str, bytes]) -> str:
 def atomic(path: Path | str) -> Iterator[Path]:
     """Yield a temporary path beside ``path``; on success flush it to disk and rename it into place, else remove it.
 
-    Raises :class:`UserError` when it can't be written: disk full, read-only, no permission, folder deleted meanwhile. What
-    stood at ``path`` before stays then.
+    Raises :class:`UserError` when it can't be written: disk full, read-only, no permission, folder deleted meanwhile.
+    What stood at ``path`` before stays then.
     """
     path = Path(path)
     aside = None
@@ -177,7 +177,8 @@ def _unwritable(path: Path, error: OSError) -> UserError:
 
 
 def remove_leftovers(path: Path | str) -> None:
-    """Remove what writers of ``path`` that were killed have left beside it; the caller makes sure that none is alive."""
+    """Remove what writers of ``path`` that were killed have left beside it; the caller makes sure that none is
+    alive."""
     path = Path(path)
     for left in path.parent.glob(f".{glob.escape(path.name)}.*{PART}"):
         with suppress(OSError):

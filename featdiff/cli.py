@@ -298,7 +298,8 @@ def repeats(
     denoising: Annotated[list[str] | None, typer.Option(help="MODEL=FILE, once for each model.")] = None,
     distances: Annotated[list[str] | None, typer.Option(help="MODEL=FILE, once for each model, if asked for.")] = None,
 ) -> None:
-    """Put trainings with several seeds together: means and standard deviations in one table. --settings are all settings."""
+    """Put trainings with several seeds together: means and standard deviations in one table. --settings are all
+    settings."""
     from featdiff.evaluation.repeats import write
 
     values = _settings(Params, settings)
@@ -423,7 +424,8 @@ def check(file: Annotated[Path, typer.Argument(help="A settings file.")] = Path(
 
 @app.command()
 def kinds() -> None:
-    """List samplers, corruptions, guidance, measures, network blocks and layouts: those of the package and of extensions/."""
+    """List samplers, corruptions, guidance, measures, network blocks and layouts: those of the package and of
+    extensions/."""
     from featdiff.extending import listing
 
     typer.echo(listing(), nl=False)

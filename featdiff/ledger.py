@@ -1,10 +1,10 @@
 """The ledger: Snakemake runs, DVC keeps the versions, and the two never tell different stories.
 
 The Snakefile is the only graph. ``dvc.yaml`` is generated from it (``write``), one stage a job, so that ``dvc status``,
-``dvc repro``, ``dvc exp`` and ``dvc metrics diff`` work; a test checks that it has not drifted (``check``). ``run`` runs
-Snakemake, and ``record`` commits to DVC exactly the stages that are up to date by Snakemake's judgement, so nothing false
-is written down. After ``dvc pull`` or ``dvc checkout``, ``adopt`` tells Snakemake that the files DVC brought are the current
-ones. ``status``, ``history`` and ``verify`` only look.
+``dvc repro``, ``dvc exp`` and ``dvc metrics diff`` work; a test checks that it has not drifted (``check``). ``run``
+runs Snakemake, and ``record`` commits to DVC exactly the stages that are up to date by Snakemake's judgement, so
+nothing false is written down. After ``dvc pull`` or ``dvc checkout``, ``adopt`` tells Snakemake that the files DVC
+brought are the current ones. ``status``, ``history`` and ``verify`` only look.
 
 The commands; what they do is in ``featdiff/versions``, the only part of the package that needs Snakemake and DVC.
 """
@@ -116,7 +116,8 @@ def accept(
     stage: Annotated[str, typer.Argument(help="A stage, or a kind of stage: train-guided, train, evaluate ...")],
     why: Annotated[str, typer.Option(help="Why the change of code has no effect on its results.")],
 ) -> None:
-    """Your word that a change of code has no effect on a stage's results: they stay, in both engines and in every clone."""
+    """Your word that a change of code has no effect on a stage's results: they stay, in both engines and in every
+    clone."""
     found = graph.read_graph()
     typer.echo(meant.accept(found, stage, why))
     dvcfile.refresh(graph.read_graph())

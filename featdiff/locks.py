@@ -1,7 +1,7 @@
 """Locks on files: one writer at a time, and never a lock that a dead process has left.
 
-A lock is the operating system's (``flock``) on a file that stays; the system gives it back when its holder ends, however it
-ends. The file says who holds it, or held it last. Where the file system has no locks, nobody is kept out.
+A lock is the operating system's (``flock``) on a file that stays; the system gives it back when its holder ends,
+however it ends. The file says who holds it, or held it last. Where the file system has no locks, nobody is kept out.
 """
 
 import fcntl
@@ -91,7 +91,8 @@ class Lock:
 def only_writer(path: Path | str, *, root: Path = FOLDER, tell: Callable[[str], None]) -> Iterator[bool]:
     """Write ``path`` alone: wait while another process does, as one that outlived its workflow.
 
-    Yields whether this is certain; where the file system has no locks it is not, and both write: atomically, the same bits.
+    Yields whether this is certain; where the file system has no locks it is not, and both write: atomically, the same
+    bits.
     """
     try:
         lock = Lock(root / f"{Path(path).name}-{_short(Path(path).absolute())}")

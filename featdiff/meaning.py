@@ -1,9 +1,10 @@
 """What code means: the definitions that a command can reach, each as a digest of its syntax tree.
 
-A comment, a docstring, a line break or the words of a message change no result, and no digest. What a function reaches is
-followed by names: through imports at any depth, attributes of modules, re-exports. A name that can't be followed stands for all of
-its module; so a digest may change when no result does, and not the other way round. Values that are looked up while the program
-runs (``getattr``, a name in a string) are not followed: the package has its tables written out for that reason.
+A comment, a docstring, a line break or the words of a message change no result, and no digest. What a function reaches
+is followed by names: through imports at any depth, attributes of modules, re-exports. A name that can't be followed
+stands for all of its module; so a digest may change when no result does, and not the other way round. Values that are
+looked up while the program runs (``getattr``, a name in a string) are not followed: the package has its tables written
+out for that reason.
 
 Nothing here imports what it reads, and all that was read once is kept under the digest of its file (:data:`KEPT`).
 """
@@ -68,8 +69,8 @@ def reached(nodes: Iterable[Node]) -> dict[str, str]:
 def with_outside(parts: dict[str, str], files: Iterable[Path]) -> dict[str, str]:
     """A closure with the files from outside the package that add to what it holds: see :mod:`featdiff.extending`.
 
-    Such a file counts where the closure has one of the classes that it imports to extend, and then as a whole, with all that
-    it reaches.
+    Such a file counts where the closure has one of the classes that it imports to extend, and then as a whole, with all
+    that it reaches.
     """
     found, code = dict(parts), _Code()
     for path in sorted(files):
@@ -86,7 +87,8 @@ def with_outside(parts: dict[str, str], files: Iterable[Path]) -> dict[str, str]
 
 
 def code_of(function: Callable[..., Any]) -> str:
-    """The digest of the closure of a function of the package, and of what was loaded from outside: a manifest's ``code``."""
+    """The digest of the closure of a function of the package, and of what was loaded from outside: a manifest's
+    ``code``."""
     return digest(parts_of(function))
 
 
@@ -124,7 +126,8 @@ class _Code:
         self.new = False
 
     def read(self, module: str) -> dict[str, Any]:
-        """Of a module: ``names`` (digest and references of each definition) and ``imports`` (where other names lead)."""
+        """Of a module: ``names`` (digest and references of each definition) and ``imports`` (where other names
+        lead)."""
         content = _file(module).read_bytes()
         key = f"{module}:{_sha256(content)}"
         if key not in self.known:
@@ -347,7 +350,8 @@ def _is_main_block(statement: ast.stmt) -> bool:
     return isinstance(statement, ast.If) and ast.unparse(statement.test).startswith(("__name__ ==", "TYPE_CHECKING"))
 
 
-# --- files --------------------------------------------------------------------------------------------------------------
+# --- files
+# --------------------------------------------------------------------------------------------------------------
 
 
 def _is_module(module: str) -> bool:

@@ -1,6 +1,7 @@
 """What the rule files share: the paths of files, the rows of the settings' tables, and the shell they run in.
 
-Only lookups: the science is in ``featdiff``. Importing this costs no torch, so a graph of thousands of jobs is built fast.
+Only lookups: the science is in ``featdiff``. Importing this costs no torch, so a graph of thousands of jobs is built
+fast.
 """
 
 import json
@@ -49,7 +50,8 @@ class Project:
         """Paths of results stand in shell commands as they are."""
         if not re.fullmatch(r"[\w./+@%:=-]+", self.results, re.ASCII) or self.results.startswith("-"):
             raise UserError(
-                f"--config results={self.results!r}: the name of a results folder is made of letters, digits and ./_+-@%:="
+                f"--config results={self.results!r}: the name of a results folder is made of letters, digits and "
+                "./_+-@%:="
             )
 
     def _check_names(self) -> None:
@@ -171,7 +173,8 @@ class Project:
         return {model: path for model, path in self.denoising().items() if model in models}
 
     def repeated(self) -> dict[str, list[str]]:
-        """All files that the table of repeats is made of: of rows and their copies, and of the models that draw them."""
+        """All files that the table of repeats is made of: of rows and their copies, and of the models that draw
+        them."""
         repeats = self.params.repeats
         if repeats is None:
             return {"evaluations": [], "denoising": [], "distances": []}

@@ -1,9 +1,11 @@
-"""After the process that submits the jobs was lost (killed, logged out, rebooted): cancel the jobs that it left in Slurm.
+"""After the process that submits the jobs was lost (killed, logged out, rebooted): cancel the jobs that it left in
+Slurm.
 
     python -m workflow.leftovers        # in the project's folder; then the same snakemake command as before
 
-They run on, and a new process knows nothing of them: it submits each a second time. The second waits until the first has
-written its file, and then has nothing to do; but it waits in an allocation of its own. Cancelled, a training saves its state.
+They run on, and a new process knows nothing of them: it submits each a second time. The second waits until the first
+has written its file, and then has nothing to do; but it waits in an allocation of its own. Cancelled, a training saves
+its state.
 """
 
 import subprocess

@@ -1,8 +1,9 @@
 """One run a results folder, and no lock left by a dead one: the same command can be run again after anything.
 
-Snakemake locks the working directory by plain files that stay after kill -9 or a power cut, so that the next run stops and asks
-for ``--unlock``. Here each run holds locks of the operating system (:mod:`featdiff.locks`), which end with the process. A run
-that finds no other alive removes Snakemake's files; one that finds its results folder in use says so and stops.
+Snakemake locks the working directory by plain files that stay after kill -9 or a power cut, so that the next run stops
+and asks for ``--unlock``. Here each run holds locks of the operating system (:mod:`featdiff.locks`), which end with the
+process. A run that finds no other alive removes Snakemake's files; one that finds its results folder in use says so and
+stops.
 """
 
 import gc
@@ -51,7 +52,8 @@ RUNS_FOLDER = Path(".featdiff/runs")  # the code that each run began with, for i
 
 
 def collect_seldom() -> None:
-    """Let Python look for garbage in circles a hundred times less often than by default: a graph is made of objects that stay.
+    """Let Python look for garbage in circles a hundred times less often than by default: a graph is made of objects
+    that stay.
 
     At a thousand jobs these looks took a fifth of a run with nothing to do (benchmarks/orchestration.py).
     """
@@ -70,14 +72,16 @@ def is_run(workflow: Any) -> bool:
 
 
 def hold(results: str, workflow: Any) -> None:
-    """Keep other runs off the folder ``results`` until this process ends, if it is a run; mend what a dead run has left."""
+    """Keep other runs off the folder ``results`` until this process ends, if it is a run; mend what a dead run has
+    left."""
     if not is_run(workflow) or _held:
         return
     try:
         own = Lock(FOLDER / f"run-{re.sub('[^a-zA-Z0-9]+', '-', results)}")
         if not own.wait(seconds=PATIENCE):
             print(
-                f"error: a run is going on in this folder ({own.holder() or 'another process'} writes {results}/): wait for its "
+                f"error: a run is going on in this folder ({own.holder() or 'another process'} writes {results}/): "
+                "wait for its "
                 "end, or give this one a folder of its own: --config results=results/other",
                 file=sys.stderr,
             )
@@ -108,7 +112,8 @@ def _unlock(everybody: Lock) -> Lock:
 def _mend_times(results: Path) -> None:
     """Give results whose times lie in the future, as after a clock that went backwards, the time of now.
 
-    Snakemake would fail each job that reads one: its output would be older than its input. Contents decide what is stale.
+    Snakemake would fail each job that reads one: its output would be older than its input. Contents decide what is
+    stale.
     """
     now = time.time()
     ahead = [path for path in results.rglob("*") if path.is_file() and path.stat().st_mtime > now]
@@ -119,10 +124,12 @@ def _mend_times(results: Path) -> None:
 
 
 def tell_of_changes() -> None:
-    """At the end of a run: say whose code was changed meanwhile. It counts as run with the code that the run began with."""
+    """At the end of a run: say whose code was changed meanwhile. It counts as run with the code that the run began
+    with."""
     if changed := changed_meanwhile():
         print(
-            f"The code of {', '.join(changed)} was changed during this run: what ran after the change will be run again by the "
+            f"The code of {', '.join(changed)} was changed during this run: what ran after the change will be run "
+            "again by the "
             "next run, with all that follows.",
             file=sys.stderr,
         )

@@ -1,8 +1,9 @@
 """What the code of each rule means, so that a change of it reruns what it can change, and nothing else.
 
-A rule holds one digest as its param ``code``: Snakemake runs a job again when it differs from the one the job ran with. It is taken of
-all definitions that the rule's commands can reach (:mod:`featdiff.meaning`), of what its rule file says of results, and of the
-files of ``extensions/`` that add to what it reaches. DVC is given the same digests by a tracked file (``workflow/code.json``).
+A rule holds one digest as its param ``code``: Snakemake runs a job again when it differs from the one the job ran with.
+It is taken of all definitions that the rule's commands can reach (:mod:`featdiff.meaning`), of what its rule file says
+of results, and of the files of ``extensions/`` that add to what it reaches. DVC is given the same digests by a tracked
+file (``workflow/code.json``).
 """
 
 import json

@@ -1,8 +1,8 @@
 """Resume states: all that a training run needs to go on bit for bit, in one safetensors file outside declared outputs.
 
-The file's folder is named after a digest of what determines the run (settings, data, code), so a state is never taken up by
-another run, and survives whatever a workflow engine does to the outputs of a failed job. A damaged state is told and left
-behind: training starts afresh, which costs time and changes nothing.
+The file's folder is named after a digest of what determines the run (settings, data, code), so a state is never taken
+up by another run, and survives whatever a workflow engine does to the outputs of a failed job. A damaged state is told
+and left behind: training starts afresh, which costs time and changes nothing.
 """
 
 import json
@@ -41,7 +41,8 @@ def describe(path: Path, made: Manifest, code: dict[str, str]) -> None:
 
 
 def unlike(root: Path, made: Manifest, code: dict[str, str]) -> list[str]:
-    """What to tell where a run finds no state of its own, but a state of a run on the same data that differs from it."""
+    """What to tell where a run finds no state of its own, but a state of a run on the same data that differs from
+    it."""
     found = []
     for note in root.glob(f"*/{NOTE}"):
         try:
@@ -102,7 +103,8 @@ def save_state(
 
 
 def read_state(path: Path, model: nn.Module | None = None) -> State | None:
-    """The state in ``path``, of ``model`` if one is given; None when there is no whole one, so that training starts afresh."""
+    """The state in ``path``, of ``model`` if one is given; None when there is no whole one, so that training starts
+    afresh."""
     try:
         whole = (path / FILE).read_bytes()  # at once: safe_open opens a file twice, and a writer may come in between
         header = json.loads(whole[8 : 8 + int.from_bytes(whole[:8], "little")])

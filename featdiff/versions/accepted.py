@@ -1,7 +1,8 @@
-"""A user's word that a change of code has no effect on the results of a stage: ``workflow/accepted.json``, tracked by git.
+"""A user's word that a change of code has no effect on the results of a stage: ``workflow/accepted.json``, tracked by
+git.
 
-The digest of the changed code stands for the one that results were made with, in both engines and in every clone, until the code
-changes again.
+The digest of the changed code stands for the one that results were made with, in both engines and in every clone, until
+the code changes again.
 """
 
 import json

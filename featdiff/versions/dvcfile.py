@@ -15,7 +15,10 @@ GRAPH_FILE = Path("workflow/rulegraph.json")
 CODE_FILE = Path("workflow/code.json")
 RUNNING = "trainings."  # rows with settings that change no bits
 WITHOUT_BITS = {"save_every"}
-HEADER = "# Generated from the Snakefile's graph by `featdiff ledger write`. Do not edit: change the rules and write it again.\n"
+HEADER = (
+    "# Generated from the Snakefile's graph by `featdiff ledger write`. Do not edit: "
+    "change the rules and write it again.\n"
+)
 
 
 def dvc_yaml(graph: Graph) -> str:
@@ -42,7 +45,8 @@ def _stage(stage: Stage, values: dict[str, Any]) -> dict[str, Any]:
 
 
 def _keys(values: dict[str, Any], section: str) -> list[str]:
-    """The keys of a training's row but those that change no bits: which ones are written is part of the settings, too."""
+    """The keys of a training's row but those that change no bits: which ones are written is part of the settings,
+    too."""
     table, row = section.split(".", 1)
     return [key for key in values[table][row] or {} if key not in WITHOUT_BITS]
 

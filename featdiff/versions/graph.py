@@ -1,4 +1,5 @@
-"""The graph as Snakemake builds it: one stage a job, and why each is stale, by a dry run through Snakemake's own API."""
+"""The graph as Snakemake builds it: one stage a job, and why each is stale, by a dry run through Snakemake's own
+API."""
 
 import logging
 import sys
@@ -17,12 +18,12 @@ SHOWN = 3  # files named in one reason
 
 @dataclass(frozen=True)
 class Stage:
-    """One job of the graph, as DVC sees it. A temporary output belongs to the job that uses it up. ``code`` names the commands
-    whose meaning it depends on (:class:`workflow.sources.Code`).
+    """One job of the graph, as DVC sees it. A temporary output belongs to the job that uses it up. ``code`` names the
+    commands whose meaning it depends on (:class:`workflow.sources.Code`).
 
-    ``reasons`` say in Snakemake's terms why it would run; ``follows`` names the stages that would run before it and make
-    its inputs anew. Both are empty when it is up to date. ``read`` are the input files with the SHA-256 that Snakemake wrote
-    down when the job ran.
+    ``reasons`` say in Snakemake's terms why it would run; ``follows`` names the stages that would run before it and
+    make its inputs anew. Both are empty when it is up to date. ``read`` are the input files with the SHA-256 that
+    Snakemake wrote down when the job ran.
     """
 
     name: str

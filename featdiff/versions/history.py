@@ -17,7 +17,8 @@ NOW = "not committed"
 
 @dataclass(frozen=True)
 class Version:
-    """One version. ``settings`` and ``files`` are what differs from the version before: keys to (before, now), paths."""
+    """One version. ``settings`` and ``files`` are what differs from the version before: keys to (before, now),
+    paths."""
 
     commit: str
     date: str
@@ -33,8 +34,8 @@ class Version:
 def history(artifact: str) -> list[Version]:
     """The versions of a file that a stage makes, the newest first.
 
-    A version is a commit at which the file, its settings, its data or the code before it changed in ``dvc.lock``. The last
-    may be recorded and not committed yet.
+    A version is a commit at which the file, its settings, its data or the code before it changed in ``dvc.lock``. The
+    last may be recorded and not committed yet.
     """
     artifact = _within(artifact)
     found: list[Version] = []
@@ -68,7 +69,8 @@ def _known() -> str:
 
 
 def _locks() -> list[tuple[str, str, str, str]]:
-    """Commit, date, message and text of each dvc.lock on the way to here, the oldest first, and the one in the folder."""
+    """Commit, date, message and text of each dvc.lock on the way to here, the oldest first, and the one in the
+    folder."""
     log = git("log", "--reverse", "--format=%H%x09%cI%x09%s", "--", str(LOCK_FILE)).splitlines()
     found = []
     for line in log:

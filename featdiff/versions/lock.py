@@ -1,4 +1,5 @@
-"""What ``dvc.lock`` records, now or at a commit: which stage made a file, from what, with which settings and digests."""
+"""What ``dvc.lock`` records, now or at a commit: which stage made a file, from what, with which settings and
+digests."""
 
 import subprocess
 from collections.abc import Iterator

@@ -19,7 +19,8 @@ def recorded(graph: Graph, key: str) -> str:
 
 
 def changed(graph: Graph) -> dict[str, list[str]]:
-    """For each kind of stage whose code is not what was recorded, the definitions that differ, as far as git knows them."""
+    """For each kind of stage whose code is not what was recorded, the definitions that differ, as far as git knows
+    them."""
     told: dict[str, list[str]] = {}
     for key, code in graph.codes.items():
         before = recorded(graph, key)
@@ -41,7 +42,8 @@ def words(graph: Graph) -> list[str]:
 
 
 def accept(graph: Graph, stage: str, why: str) -> str:
-    """Let the code of a stage, or of a kind of stage, count as what its results were recorded with; returns what to tell."""
+    """Let the code of a stage, or of a kind of stage, count as what its results were recorded with; returns what to
+    tell."""
     key = next((found.code for found in graph.stages if found.name == stage), stage)
     if key not in graph.codes:
         raise UserError(f"there is no stage '{stage}'; stages: {shorten(found.name for found in graph.stages)}")

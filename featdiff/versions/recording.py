@@ -17,7 +17,8 @@ from featdiff.versions.verify import Checker
 
 @dataclass(frozen=True)
 class Recorded:
-    """The stages that were recorded, of how many; those that were not because they are stale; and why others were not."""
+    """The stages that were recorded, of how many; those that were not because they are stale; and why others were
+    not."""
 
     total: int
     done: list[str]
@@ -49,8 +50,8 @@ def _wrong(stage: Stage, checker: Checker) -> list[str]:
     swapped = [path for path, digest in stage.read if Path(path).is_file() and sha256_file(path) != digest]
     if swapped:
         found.append(
-            f"{shorten(swapped)}: not what the job read, though no younger than what it made, so that Snakemake does not "
-            "see it; touch it and run again"
+            f"{shorten(swapped)}: not what the job read, though no younger than what it made, so that Snakemake does "
+            "not see it; touch it and run again"
         )
     return found
 

@@ -1,4 +1,5 @@
-"""Running the pipeline with any profile, and whether what it makes is what DVC keeps: ``results/`` of ``params.yaml``."""
+"""Running the pipeline with any profile, and whether what it makes is what DVC keeps: ``results/`` of
+``params.yaml``."""
 
 import contextlib
 import io
@@ -28,7 +29,8 @@ def arguments(profile: Path, extra: Sequence[str]) -> list[str]:
 
 
 def why_not_recorded(given: Sequence[str]) -> str | None:
-    """Why a run with these arguments leaves nothing to record; ``None`` where it does. Snakemake reads its own arguments."""
+    """Why a run with these arguments leaves nothing to record; ``None`` where it does. Snakemake reads its own
+    arguments."""
     from snakemake.cli import parse_args
     from snakemake.exceptions import CliException
 
@@ -45,8 +47,8 @@ def why_not_recorded(given: Sequence[str]) -> str | None:
     if args.configfile or args.config:
         what = [*map(str, args.configfile or []), *map(str, args.config or [])]
         return (
-            f"it ran with settings beside params.yaml ({', '.join(what)}), and DVC records results/ as params.yaml makes it; "
-            "to keep such results, write the settings into params.yaml"
+            f"it ran with settings beside params.yaml ({', '.join(what)}), and DVC records results/ as params.yaml "
+            "makes it; to keep such results, write the settings into params.yaml"
         )
     if args.snakefile and Path(args.snakefile).resolve() != Path("Snakefile").resolve():
         return f"it ran another workflow, {args.snakefile}"

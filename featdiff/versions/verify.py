@@ -1,4 +1,5 @@
-"""Re-hash artifacts: against the manifest each carries, against the inputs that lie beside it, and against ``dvc.lock``."""
+"""Re-hash artifacts: against the manifest each carries, against the inputs that lie beside it, and against
+``dvc.lock``."""
 
 import hashlib
 import json
@@ -102,7 +103,10 @@ class Checker:
             return
         for name, digest in manifest.inputs.items():
             if digest not in present:
-                yield f"its manifest says that it was made from '{name}' {digest[:12]}..., which is none of its inputs now"
+                yield (
+                    f"its manifest says that it was made from '{name}' {digest[:12]}..., which is "
+                    "none of its inputs now"
+                )
         for digest, path in present.items():
             if path in self.made and not path.endswith(".csv") and digest not in manifest.inputs.values():
                 yield f"its manifest does not name its input {path} as it is now ({digest[:12]}...)"

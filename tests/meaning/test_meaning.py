@@ -1,4 +1,5 @@
-"""A digest of code follows what it means: words change nothing, what a command can reach changes it, and nothing is missed."""
+"""A digest of code follows what it means: words change nothing, what a command can reach changes it, and nothing is
+missed."""
 
 import inspect
 import json
