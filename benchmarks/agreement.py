@@ -45,7 +45,7 @@ COMMENT = {
 }
 TEXT = {".py", ".smk", ".yaml", "", *COMMENT}
 OTHER = "-other"  # a second folder of raw images has the name of the first with this after it
-GENERATED = ("params.yaml", "dvc.yaml", "workflow/rulegraph.json")
+GENERATED = ("params.yaml", "dvc.yaml", "workflow/rulegraph.json", "workflow/code.json")
 
 
 @dataclass(frozen=True)
@@ -166,19 +166,31 @@ def _is_valid(values: dict[str, Any], before: Params) -> bool:
 
 
 def _sources() -> Iterator[Change]:
-    """Each source file of the package and the workflow gets a comment."""
+    """Each source file of the package and the workflow gets a statement, and those in Python a comment."""
     package = [p for p in sorted(Path("featdiff").rglob("*")) if p.suffix in TEXT]
     workflow = [Path("Snakefile"), *(p for p in sorted(Path("workflow").rglob("*")) if p.suffix in TEXT)]
     for path in (p for p in [*package, *workflow] if p.is_file() and "__pycache__" not in p.parts):
         kind = {"featdiff": "source file", "rules": "rule file"}.get(
             path.parts[-2] if path.suffix == ".smk" else path.parts[0]
         )
-        yield Change(kind or "workflow file", str(path), lambda path=path: _comment(path), (*GENERATED, str(path)))
+        both = (*GENERATED, str(path))
+        if path.suffix in (".py", ".smk"):
+            yield Change("comment", f"{path} commented", lambda path=path: _comment(path), both)
+        yield Change(kind or "workflow file", str(path), lambda path=path: _statement(path), both)
 
 
 def _comment(path: Path) -> bool:
     with path.open("a", encoding="utf-8") as stream:
         stream.write(COMMENT.get(path.suffix, "# changed\n"))
+    return True
+
+
+def _statement(path: Path) -> bool:
+    """Something that a module does when it is imported, or that a rule file does: it may change results."""
+    if path.suffix not in (".py", ".smk"):
+        return _comment(path)
+    with path.open("a", encoding="utf-8") as stream:
+        stream.write("if True:\n    pass\n")
     return True
 
 

@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 PACKAGE = "featdiff"
-ROOT = Path(__file__).resolve().parent  # of the package, wherever it is installed
+INSTALLED = Path(__file__).resolve().parent  # the package that runs
 KEPT = Path(".featdiff/meaning.json")
 EFFECTS = ""  # stands for what a module does when it is imported
 WHOLE = "*"  # stands for all of a module
@@ -34,7 +34,12 @@ Node = tuple[str, str]
 """A module and the name of a definition in it."""
 
 
-@cache
+def root() -> Path:
+    """The folder of the sources: of the clone that this is the root of, or of the installed package."""
+    here = Path.cwd() / PACKAGE
+    return here if (here / "meaning.py").is_file() else INSTALLED
+
+
 def closure(module: str, name: str) -> dict[str, str]:
     """The digests of all that the definition ``name`` of ``module`` can reach, itself among them, by MODULE:NAME.
 
@@ -60,9 +65,9 @@ def reached(nodes: Iterable[Node]) -> dict[str, str]:
         if digest := code.digest(node):
             found[":".join(node).rstrip(":")] = digest  # of what a module does by itself: the module alone
     code.keep()
-    for folder in {_file(module).parent for module, _ in seen if _file(module).parent != ROOT}:
-        for path in _package_data(folder):
-            found[path.relative_to(ROOT).as_posix()] = _sha256(path.read_bytes())
+    for folder in {code.file(module).parent for module, _ in seen} - {code.root}:
+        for path in _package_data(folder, code.root):
+            found[path.relative_to(code.root).as_posix()] = _sha256(path.read_bytes())
     return found
 
 
@@ -75,7 +80,7 @@ def with_outside(parts: dict[str, str], files: Iterable[Path]) -> dict[str, str]
     found, code = dict(parts), _Code()
     for path in sorted(files):
         tree = ast.parse(path.read_bytes())
-        read = _Reader(path.stem, tree)
+        read = _Reader(path.stem, tree, code)
         bases = [other for target in read.imports.values() if target.startswith(EXTENDING) for other in code.at(target)]
         if not bases or any(":".join(base) in parts for base in bases):
             inner = [
@@ -124,16 +129,33 @@ class _Code:
         self.reader = _sha256(Path(__file__).read_bytes())
         self.known = _kept(self.reader)
         self.new = False
+        self.root = root()
+        self.modules: dict[str, dict[str, Any]] = {}
 
     def read(self, module: str) -> dict[str, Any]:
         """Of a module: ``names`` (digest and references of each definition) and ``imports`` (where other names
         lead)."""
-        content = _file(module).read_bytes()
-        key = f"{module}:{_sha256(content)}"
-        if key not in self.known:
-            self.known[key] = _Reader(module, ast.parse(content)).found()
-            self.new = True
-        return self.known[key]
+        if module not in self.modules:
+            content = self.file(module).read_bytes()
+            key = f"{module}:{_sha256(content)}"
+            if key not in self.known:
+                self.known[key] = _Reader(module, ast.parse(content), self).found()
+                self.new = True
+            self.modules[module] = self.known[key]
+        return self.modules[module]
+
+    def file(self, module: str) -> Path:
+        """The file of a module of the package; it need not be there."""
+        parts = module.split(".")[1:]
+        package = self.root.joinpath(*parts, "__init__.py")
+        return package if package.is_file() or not parts else self.root.joinpath(*parts).with_suffix(".py")
+
+    def is_module(self, module: str) -> bool:
+        return module.split(".")[0] == PACKAGE and self.file(module).is_file()
+
+    def module_of(self, path: str) -> str:
+        """The module that an import of this path loads."""
+        return path if self.is_module(path) else path.rpartition(".")[0]
 
     def digest(self, node: Node) -> str:
         module, name = node
@@ -170,7 +192,7 @@ class _Code:
         parts = path.split(".")
         for count in range(len(parts), 0, -1):
             module = ".".join(parts[:count])
-            if not _is_module(module):
+            if not self.is_module(module):
                 continue
             if count == len(parts):
                 yield module, WHOLE if module != PACKAGE else EFFECTS
@@ -208,8 +230,8 @@ def _kept(reader: str) -> dict[str, Any]:
 class _Reader:
     """Takes a module apart."""
 
-    def __init__(self, module: str, tree: ast.Module):
-        self.module = module
+    def __init__(self, module: str, tree: ast.Module, code: _Code):
+        self.module, self.code = module, code
         self.imports: dict[str, str] = {}
         self.parts: dict[str, list[ast.stmt]] = {EFFECTS: []}
         for statement in tree.body[1:] if _is_docstring(tree.body[:1]) else tree.body:
@@ -231,7 +253,7 @@ class _Reader:
 
     def found(self) -> dict[str, Any]:
         names = {name: self.described(statements) for name, statements in self.parts.items()}
-        loads = sorted({module for path in self.imports.values() if (module := _module_of(path))})
+        loads = sorted({module for path in self.imports.values() if (module := self.code.module_of(path))})
         return {"names": names, "imports": self.imports, "loads": loads}
 
     def described(self, statements: list[ast.stmt]) -> list[Any]:
@@ -354,31 +376,13 @@ def _is_main_block(statement: ast.stmt) -> bool:
 # --------------------------------------------------------------------------------------------------------------
 
 
-def _is_module(module: str) -> bool:
-    return module.split(".")[0] == PACKAGE and _file(module).is_file()
-
-
-def _module_of(path: str) -> str:
-    """The module that an import of this path loads."""
-    return path if _is_module(path) else path.rpartition(".")[0]
-
-
-@cache
-def _file(module: str) -> Path:
-    """The file of a module of the package, or of one of ``extensions/`` in the working directory."""
-    parts = module.split(".")[1:]
-    package = ROOT.joinpath(*parts, "__init__.py")
-    return package if package.is_file() else ROOT.joinpath(*parts).with_suffix(".py") if parts else package
-
-
 def _sha256(content: bytes) -> str:
     return hashlib.sha256(content).hexdigest()
 
 
 @cache
-def _package_data(folder: Path) -> tuple[Path, ...]:
+def _package_data(folder: Path, root: Path) -> tuple[Path, ...]:
     """Templates and the like in a folder of the package; nothing that tools leave behind."""
     files = (p for p in folder.rglob("*") if p.is_file() and p.suffix != ".py")
-    return tuple(
-        p for p in files if not any(part[0] == "." or part == "__pycache__" for part in p.parts[len(ROOT.parts) :])
-    )
+    left = ("__pycache__",)
+    return tuple(p for p in files if not any(q[0] == "." or q in left for q in p.relative_to(root).parts))

@@ -51,7 +51,6 @@ def begin(run: Path) -> None:
 
 def changed_meanwhile() -> list[str]:
     """The commands whose code is not what it was when this process read it."""
-    meaning.closure.cache_clear()
     now = {key: meaning.digest(reach(*how)) for key, how in _how.items()}
     return sorted(code.key for code in CODES.values() if now.get(code.key, code.meant) != code.meant)
 

@@ -40,20 +40,11 @@ def tree(tmp_path, monkeypatch):
     """A copy of the sources to change, which digests are taken of."""
     for part in ("featdiff", "workflow/rules"):
         shutil.copytree(ROOT / part, tmp_path / part, ignore=shutil.ignore_patterns("__pycache__"))
-    monkeypatch.setattr(meaning, "ROOT", tmp_path / "featdiff")
     monkeypatch.chdir(tmp_path)
-    forget()
-    yield tmp_path
-    forget()
-
-
-def forget() -> None:
-    for cached in (meaning.closure, meaning._file, meaning._package_data):
-        cached.cache_clear()
+    return tmp_path
 
 
 def digests() -> dict[str, str]:
-    forget()
     return {name: meaning.digest(sources.reach(f"{rule}.smk", name)) for name, rule in RULES.items()}
 
 

@@ -15,6 +15,7 @@ SOME = {
     "models.mixture.condition": "centroids-mixture",  # a stage that was not there
     "featdiff/evaluation/kernel.py": "evaluate-guided",
     "featdiff/ledger.py": None,
+    "featdiff/training/loop.py commented": None,
     "workflow/rules/sample.smk": "gather-mixture",
     "workflow/common.py": None,
     "photographs/brick/brick.png altered": "prepare-textures",
