@@ -250,7 +250,8 @@ def test_one_training_on_two_nodes_learns_what_one_process_does(told, trained):
     assert run.written(TARGET) == 1
     ours, alone = (checkpoint.read_tensors(one.root / TARGET)[0] for one in (run, trained))
     assert ours.keys() == alone.keys()
-    assert max(float((ours[name] - alone[name]).abs().max()) for name in alone) < 1e-5  # sums in another order
+    # sums in another order, at each step: how far that leads by the end depends on the draws
+    assert max(float((ours[name] - alone[name]).abs().max()) for name in alone) < 3e-4
 
 
 def test_the_whole_pipeline_gives_the_same_bits_as_without_slurm_each_made_once(pipeline, finished):
