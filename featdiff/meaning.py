@@ -337,6 +337,8 @@ def _plain(node: Any) -> str:
 
 def _plain_call(call: ast.Call, *, spoken: bool) -> str:
     """A call without the words it is given to show; of one that only shows, the calls inside it."""
+    if spoken and _name_of(call) == "tqdm":  # shows how far it is in going through something
+        return f"Call({_plain(call.func)};{_plain(call.args)})"
     if spoken:
         return f"Spoken({';'.join(_plain(inner) for inner in _calls(call))})"
     given = [f"{k.arg}={_plain(k.value)}" for k in call.keywords if k.arg not in WORDS]
@@ -344,11 +346,14 @@ def _plain_call(call: ast.Call, *, spoken: bool) -> str:
 
 
 def _is_spoken(call: ast.Call) -> bool:
-    function = call.func
-    name = function.attr if isinstance(function, ast.Attribute) else getattr(function, "id", "")
-    if name == "write":  # of a stream of words, not of a file
-        return isinstance(function, ast.Attribute) and ast.unparse(function.value) in ("sys.stderr", "sys.stdout")
-    return name in SPOKEN
+    if _name_of(call) == "write":  # of a stream of words, not of a file
+        streams = ("sys.stderr", "sys.stdout")
+        return isinstance(call.func, ast.Attribute) and ast.unparse(call.func.value) in streams
+    return _name_of(call) in SPOKEN
+
+
+def _name_of(call: ast.Call) -> str:
+    return call.func.attr if isinstance(call.func, ast.Attribute) else str(getattr(call.func, "id", ""))
 
 
 def _calls(call: ast.Call) -> list[ast.Call]:

@@ -84,6 +84,21 @@ def test_words_that_people_read_change_nothing(tree):
     assert not changed(tree, "featdiff/cli.py", 'help="Processes that share', 'help="How many share')
 
 
+def test_what_a_progress_bar_goes_through_counts(tree):
+    (tree / "featdiff/seeds.py").write_text(
+        "from tqdm import tqdm\n\n\ndef f(a, b):\n    return list(tqdm(a, unit='x'))\n"
+    )
+    before = meaning.closure("featdiff.seeds", "f")
+    (tree / "featdiff/seeds.py").write_text(
+        "from tqdm import tqdm\n\n\ndef f(a, b):\n    return list(tqdm(a, unit='y'))\n"
+    )
+    assert meaning.closure("featdiff.seeds", "f") == before
+    (tree / "featdiff/seeds.py").write_text(
+        "from tqdm import tqdm\n\n\ndef f(a, b):\n    return list(tqdm(b, unit='x'))\n"
+    )
+    assert meaning.closure("featdiff.seeds", "f") != before
+
+
 def test_a_rules_resources_log_and_message_change_nothing_and_its_command_does(tree):
     assert not changed(tree, "workflow/rules/train.smk", "mem_mb=by_attempt(2000)", "mem_mb=by_attempt(4000)")
     assert not changed(tree, "workflow/rules/train.smk", "Training {wildcards", "Now training {wildcards")
