@@ -2,9 +2,11 @@
 
 A stream is named by a 64-bit key. Its numbers have no state: the output at a place of the stream is a function of key
 and place alone, so they are the same integers on every device, in any batch, order or block. A block of four 32-bit
-outputs is the bijection of a counter of four words, the number of the block in the first two; key and offset, the way
-from outputs to uniform and normal numbers and the order of the pairs are those of cuRAND and of ``torch.func._random``,
-which may take over once it is public (it has no CPU code in torch 2.13).
+outputs is the bijection of a counter of four words, the number of the block in the first two, zero in the others. So it
+is with the stateless generator of torch 2.13, ``torch.func._random`` (private, and without CPU code), whose key is
+(seed, number of the block). The way from outputs to uniform and normal numbers is cuRAND's; torch's takes the lower 24
+bits for a uniform number and the cosine before the sine. It is not used where it is there: its logarithm and sine are
+the fast ones, and an image would depend on torch's version.
 
 Uniform numbers are the same bits everywhere. Normal ones go through log, sin and cos, which each device has its own of:
 two devices agree to 1e-5, one device with itself to the bit.

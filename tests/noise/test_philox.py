@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 from scipy import stats
+from torch._dynamo.testing import CompileCounter
 
 from featdiff import philox
 from featdiff.seeds import SampleNoise, Streams
@@ -117,14 +118,31 @@ def test_beside_the_cpu_noise_is_made_on_the_device_and_nobody_waits_for_it():
     assert {noise().device.type for _ in range(2)} == {"meta"}
 
 
-def test_the_numbers_are_those_of_torchs_own_generator_of_the_same_layout():
+def test_a_normal_number_is_that_of_float64_to_half_of_what_two_devices_may_differ_by():
+    keys = streams(64).keys
+    x, y = philox.words(keys, 40_000).double().view(64, -1, 2).unbind(-1)
+    radius = (-2 * (x.float() * 2**-32 + 2**-33).double().log()).sqrt()  # the rounded number is the one meant
+    angle = math.tau * (y + 0.5) / 2**32
+    expected = torch.stack((radius * angle.sin(), radius * angle.cos()), -1).flatten(1)
+    torch.testing.assert_close(philox.normal(keys, 40_000).double(), expected, rtol=0, atol=5e-6)
+
+
+def test_beside_the_cpu_it_is_traced_as_one_graph_and_not_anew_at_each_call():
+    graphs = CompileCounter()
+    traced = torch.compile(philox.normal, backend=graphs, fullgraph=True)
+    keys = streams(3).keys.to("meta")
+    assert all(traced(keys, 65, offset=68 * call).shape == (3, 65) for call in range(5))
+    assert graphs.frame_count <= 2
+
+
+def test_the_numbers_are_those_of_torchs_own_generator_but_for_the_order_in_a_pair():
     random = pytest.importorskip("torch.func._random")
     if not torch.cuda.is_available():
         pytest.skip("torch's stateless generator has no CPU code yet")
-    keys = torch.tensor([[12345, 8], [2**40 + 3, 0]], dtype=torch.uint64, device="cuda")
-    for key, seed, offset in zip(keys, (12345, 2**40 + 3), (8, 0), strict=True):
+    for seed, block in ((12345, 8), (2**40 + 3, 0)):
+        key = torch.tensor([seed, block], dtype=torch.uint64, device="cuda")
         ours = torch.tensor([seed], device="cuda")
-        uniform = philox.uniform(philox.words(ours, 1000, offset=offset))[0]
-        assert torch.equal(random.uniform(key, 1000), uniform)
-        normal = philox.normal(ours, 1000, offset=offset)[0]
-        torch.testing.assert_close(random.normal(key, 1000), normal, rtol=0, atol=1e-4)
+        words = philox.words(ours, 1000, offset=4 * block)[0]
+        assert torch.equal(random.uniform(key, 1000), (words & 0xFFFFFF).float() * 2**-24)
+        normal = philox.normal(ours, 1000, offset=4 * block).view(-1, 2).flip(1).flatten()
+        torch.testing.assert_close(random.normal(key, 1000), normal, rtol=0, atol=2e-3)  # by the fast log and sine
