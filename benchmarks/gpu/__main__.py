@@ -141,6 +141,7 @@ def main() -> None:
     command = " ".join(["python benchmarks/gpu", *sys.argv[1:]])
     machine = facts(options.device)
     report: dict[str, Any] = {"command": command, "machine": machine, "steps": before(machine, options)}
+    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))  # ends the step and its children, too
     end = time.perf_counter() + 60 * options.minutes
     chosen = [step for step in SHARES if step in options.only]
     for k, step in enumerate(chosen):

@@ -18,7 +18,9 @@ sys.path.append(str(ROOT / "benchmarks" / "speed"))
 import environment  # noqa: E402
 
 TOLD = "found: "
-OUTCOME = re.compile(r"(?:(PASSED|FAILED|ERROR|SKIPPED) )?(tests/\S+::.+?)(?: (PASSED|FAILED|ERROR|SKIPPED)\b.*)?$")
+OUTCOME = re.compile(  # after the name, or before it where several workers report
+    r"(?:\[gw\d+\] \[ *\d+%\] (PASSED|FAILED|ERROR|SKIPPED) )?(tests/\S+::.+?)(?: (PASSED|FAILED|ERROR|SKIPPED)\b.*)?$"
+)
 TESTED = (
     "training",
     "devices",
@@ -261,7 +263,7 @@ def pytest(scale: Scale, marks: str) -> list[str]:
 
 def outcome_of(line: str) -> tuple[str, str] | None:
     """Outcome and name of a test from a line of ``pytest -v``, with and without pytest-xdist."""
-    found = OUTCOME.search(line.rstrip())
+    found = OUTCOME.match(line.rstrip())
     if found is None or not (outcome := found[1] or found[3]):
         return None
     return outcome.lower(), found[2]
