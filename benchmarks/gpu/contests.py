@@ -2,6 +2,7 @@
 
 The contests are those of ``benchmarks/speed``: contenders in processes of their own that take turns. The peers live in
 their own environment where ``make bench`` or ``--peers`` has made it, else in this one; one that is missing says so.
+All of a contest are on the device at once: on an H100 their peaks in training add up to 35 GB.
 """
 
 import sys
@@ -9,6 +10,7 @@ import tempfile
 import time
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 from steps import Scale, environment
@@ -22,6 +24,9 @@ ROUNDS = 5
 PAIR = 12  # operations of training a pair for each multiplication of a forward pass: both images, forward, twice back
 IMAGE = {"training": 6, "sampling": 2}  # the same of an image
 GUIDED = {"condition": "feature", "guidance": "feature"}
+PRODUCT = "matrix product"
+TRAINING = "training, images/s (ours: pairs/s)"
+SAMPLING = "sampling, network evaluations of an image/s"
 
 
 def settings_of(scale: Scale, **more: Any) -> dict[str, Any]:
@@ -56,12 +61,7 @@ def rates(
 def peers(work: str) -> list[Contender]:
     """The four libraries, in their own environment or in this one."""
     apart = environment.python()
-    return networks(apart if apart.exists() else environment.Path(sys.executable), work)
-
-
-PRODUCT = "matrix product"
-TRAINING = "training, images/s (ours: pairs/s)"
-SAMPLING = "sampling, network evaluations of an image/s"
+    return networks(apart if apart.exists() else Path(sys.executable), work)
 
 
 def training(scale: Scale, tell: Tell) -> float | None:
