@@ -46,10 +46,10 @@ def run(step: str, options: argparse.Namespace, limit: float) -> dict[str, Any]:
     command = [sys.executable, __file__, "--step", step, "--device", options.device, "--limit", str(limit)]
     command += ["--small"] * options.small + (["--data", str(options.data.resolve())] if options.data else [])
     paths = [str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]  # featdiff need not be installed
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(paths)}
+    variables = {**os.environ, "PYTHONPATH": os.pathsep.join(paths)}
     start = time.perf_counter()
     with tempfile.TemporaryFile("w+") as told:
-        process = subprocess.Popen(command, stdout=told, cwd=ROOT, env=environment, start_new_session=True)
+        process = subprocess.Popen(command, stdout=told, cwd=ROOT, env=variables, start_new_session=True)
         try:
             how = "done" if process.wait(max(limit, 1)) == 0 else "failed"
         except subprocess.TimeoutExpired:
@@ -137,7 +137,9 @@ def main() -> None:
         return
     refuse(options)
     if options.peers:
-        steps.environment.prepare()
+        import environment  # of benchmarks/speed
+
+        environment.prepare()
     command = " ".join(["python benchmarks/gpu", *sys.argv[1:]])
     machine = facts(options.device)
     report: dict[str, Any] = {"command": command, "machine": machine, "steps": before(machine, options)}

@@ -90,7 +90,7 @@ def losses(scale: Scale, tell: Tell) -> None:
 
 
 def compiled(scale: Scale, tell: Tell) -> None:
-    """Gradients and losses of compiled code beside the plain code's, by a network of two levels, which compiles sooner."""
+    """Gradients and losses of compiled code beside the plain code's, by two levels, which compile sooner."""
     few, device = {"widths": FEW}, devices.pick_device()
     exact = step_of(scale, CPU, torch.float64, **few)
     worst, tensor = furthest(step_of(scale, device, torch.float32, compiled=True, **few), exact)

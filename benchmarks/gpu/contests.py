@@ -13,10 +13,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from steps import Scale, environment
-
+import environment
 from contest import Contender, Result, hold
 from lines import GPU, networks, ours
+from steps import Scale
 
 Tell = Callable[..., None]
 TOY = {"size": 8, "channels": 3, "images": 64, "widths": (8, 16), "batch": 8, "drawn": 8}

@@ -14,8 +14,7 @@ from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).resolve().parents[2]
-sys.path.append(str(ROOT / "benchmarks" / "speed"))
-import environment  # noqa: E402
+sys.path.append(str(ROOT / "benchmarks" / "speed"))  # for contests, which stand on those there
 
 TOLD = "found: "
 OUTCOME = re.compile(  # after the name, or before it where several workers report
@@ -210,7 +209,7 @@ def rate(scale: Scale, **training: Any) -> float:
 
 
 def speed(scale: Scale) -> None:
-    """Training and sampling beside the peers, and beside a matrix product; what takes a minute to compile comes last."""
+    """Training and sampling beside the peers and a matrix product; what takes a minute to compile comes last."""
     import contests
 
     with tempfile.TemporaryDirectory() as folder:  # so that the first start compiles, and the second need not
@@ -248,7 +247,8 @@ def tests(scale: Scale) -> None:
         for line in process.stdout:
             if outcome := outcome_of(line):
                 found[outcome[0]].append(outcome[1])
-                tell(passed=len(found["passed"]), skipped=len(found["skipped"]), failed=found["failed"] + found["error"])
+                bad = found["failed"] + found["error"]
+                tell(passed=len(found["passed"]), skipped=len(found["skipped"]), failed=bad)
         tell(**{f"exit_status_{marks.replace(' ', '_')}": process.wait()})
 
 

@@ -1,6 +1,6 @@
 """A contender's process: reads requests and answers them, a line of JSON each, so that contenders can take turns.
 
-    {"do": "prepare", "module": "smalldiffusion_", "work": "training", "settings": {...}}   ->  {"about": {...}, "start": s}
+    {"do": "prepare", "module": "smalldiffusion_", "work": "training", "settings": {...}}   ->  {"about": {...}, ...}
     {"do": "run"}        ->  {"seconds": by the clock, "processor": of this process and its children, "items": done}
     {"do": "memory"}     ->  {"peak": bytes, above what the process held when it was prepared; on a GPU its tensors'
     most}

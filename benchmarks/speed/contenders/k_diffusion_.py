@@ -8,7 +8,8 @@ from worker import Work
 
 from contenders import common
 
-SMALL, LARGE = (128, (1, 1, 1), (24, 32, 96)), (256, (2, 2, 2, 2), (64, 128, 192, 256))  # of the mapping, depths, widths
+# numbers of the mapping, depths and widths
+SMALL, LARGE = (128, (1, 1, 1), (24, 32, 96)), (256, (2, 2, 2, 2), (64, 128, 192, 256))
 
 
 def training(settings: dict[str, Any]) -> Work:
