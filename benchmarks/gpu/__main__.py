@@ -143,7 +143,6 @@ def main() -> None:
     command = " ".join(["python benchmarks/gpu", *sys.argv[1:]])
     machine = facts(options.device)
     report: dict[str, Any] = {"command": command, "machine": machine, "steps": before(machine, options)}
-    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))  # ends the step and its children, too
     end = time.perf_counter() + 60 * options.minutes
     chosen = [step for step in SHARES if step in options.only]
     for k, step in enumerate(chosen):
@@ -175,4 +174,5 @@ def refuse(options: argparse.Namespace) -> None:
 
 
 if __name__ == "__main__":
+    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))  # so that its step ends with it
     main()
