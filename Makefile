@@ -33,7 +33,7 @@ bench: $(VENV)/.run
 	@$(BIN)/python benchmarks/speed
 
 gpu-check: $(VENV)/.dev
-	@$(BIN)/python benchmarks/gpu
+	@$(BIN)/python benchmarks/gpu --peers
 
 lint: $(VENV)/.dev
 	@$(BIN)/ruff check .

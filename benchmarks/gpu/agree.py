@@ -1,10 +1,12 @@
 """Does a GPU, and compiled code, compute what the CPU does? Relative differences of vectors: ``||a - b|| / ||b||``."""
 
+import tempfile
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import torch
-from steps import Scale, ours, spec_of
+from steps import Scale, command, ours, spec_of, written
 from torch import Tensor
 
 from featdiff.devices import compiling, devices
@@ -15,9 +17,10 @@ from featdiff.kinds.corruptions import BlurCorruption
 from featdiff.models import checkpoint
 from featdiff.seeds import SampleNoise
 from featdiff.settings.evaluation import Lite0
-from featdiff.training import loop, processes
+from featdiff.training import loop, processes, resume
 
 Tell = Callable[..., None]
+FEW = (64, 128)  # widths of the network that is compiled
 
 
 def apart(found: Tensor, expected: Tensor) -> float:
@@ -40,10 +43,12 @@ def noise(scale: Scale, tell: Tell) -> None:
     tell(noise_same_bits_in_any_batch=torch.equal(alone, together))
 
 
-def step_of(scale: Scale, where: torch.device, dtype: torch.dtype, compiled: bool) -> dict[str, Tensor]:
+def step_of(
+    scale: Scale, where: torch.device, dtype: torch.dtype, *, compiled: bool = False, **network: Any
+) -> dict[str, Tensor]:
     """Gradients of one training step by name, from weights that are moved off their start, where many gradients are
     zero."""
-    held = ours(scale)
+    held = ours(scale, **network)
     denoiser = checkpoint.new_denoiser(spec_of(held["network"]), loop.describe(held["archive"]))
     generator = torch.Generator().manual_seed(0)
     with torch.no_grad():
@@ -58,39 +63,67 @@ def step_of(scale: Scale, where: torch.device, dtype: torch.dtype, compiled: boo
     return {name: parameter.grad for name, parameter in denoiser.named_parameters() if parameter.grad is not None}
 
 
+def furthest(found: dict[str, Tensor], exact: dict[str, Tensor]) -> tuple[float, str]:
+    """The largest difference of a tensor's gradient from the exact one, and whose; infinite where there is none."""
+    return max((apart(found[name], exact[name]) if name in found else float("inf"), name) for name in exact)
+
+
 def gradients(scale: Scale, tell: Tell) -> None:
     """Of one step: the largest difference of a tensor's gradient from that in float64 on the CPU."""
     devices.allow_tf32(False)
-    exact = step_of(scale, CPU, torch.float64, False)
-    kinds: dict[str, tuple[torch.device, torch.dtype, bool]] = {
-        "cpu_float32": (CPU, torch.float32, False),
-        "device_float64": (devices.pick_device(), torch.float64, False),
-        "device_float32": (devices.pick_device(), torch.float32, False),
-        "compiled_float32": (devices.pick_device(), torch.float32, True),
+    exact = step_of(scale, CPU, torch.float64)
+    kinds = {
+        "cpu_float32": (CPU, torch.float32),
+        "device_float64": (devices.pick_device(), torch.float64),
+        "device_float32": (devices.pick_device(), torch.float32),
     }
-    if scale.small:
-        del kinds["compiled_float32"]
-    for name, (where, dtype, compiled) in kinds.items():
-        found = step_of(scale, where, dtype, compiled)
-        differences = {key: apart(found[key], exact[key]) if key in found else float("inf") for key in exact}
-        worst = max(differences, key=lambda key: differences[key])
-        tell(**{f"gradient_{name}": differences[worst], f"gradient_{name}_worst": worst})
+    for name, (where, dtype) in kinds.items():
+        worst, tensor = furthest(step_of(scale, where, dtype), exact)
+        tell(**{f"gradient_{name}": worst, f"gradient_{name}_worst": tensor})
 
 
 def losses(scale: Scale, tell: Tell) -> None:
-    """Of twenty steps in float32: the largest relative difference of the device's, and of the compiled ones, from the
-    plain ones."""
-    held = ours(scale)
-    found = {}
-    for name in ("plain", "again") if scale.small else ("plain", "again", "compiled"):
-        spec = spec_of(held["network"], images=320, compile=name == "compiled")
-        accelerator = processes.accelerator_of(spec.training)
-        run, objective = loop.start(spec, loop.describe(held["archive"]), accelerator, checkpoint.Path("never-written"))
-        training = spec.training.model_copy(update={"save_every": 10**9})
-        loop.steps(run, training, accelerator, objective, loop.Batches(spec, held["archive"], accelerator.device))
-        found[name] = run.losses
-    for name in list(found)[1:]:
-        tell(**{f"losses_{name}": ((found[name] - found["plain"]).abs() / found["plain"]).max().item()})
+    """Of twenty steps in float32: the largest relative difference from those of the same training on the CPU, and of a
+    second time on the device from the first."""
+    plain, again = (twenty(scale) for _ in range(2))
+    tell(losses_again=relative(again, plain), losses_cpu=relative(plain, twenty_on_the_cpu(scale)))
+
+
+def compiled(scale: Scale, tell: Tell) -> None:
+    """Gradients and losses of compiled code beside the plain code's, by two levels, which compile sooner."""
+    few, device = {"widths": FEW}, devices.pick_device()
+    exact = step_of(scale, CPU, torch.float64, **few)
+    worst, tensor = furthest(step_of(scale, device, torch.float32, compiled=True, **few), exact)
+    tell(gradient_compiled_float32=worst, gradient_compiled_float32_worst=tensor)
+    plain = twenty(scale, **few)
+    tell(losses_compiled=relative(twenty(scale, compile=True, **few), plain))
+
+
+def relative(found: Tensor, expected: Tensor) -> float:
+    return ((found - expected).abs() / expected).max().item()
+
+
+def twenty(scale: Scale, *, compile: bool = False, **network: Any) -> Tensor:
+    """Losses of twenty steps of the training loop in this process."""
+    held = ours(scale, **network)
+    spec = spec_of(held["network"], images=320, compile=compile)
+    accelerator = processes.accelerator_of(spec.training)
+    run, objective = loop.start(spec, loop.describe(held["archive"]), accelerator, Path("never-written"))
+    training = spec.training.model_copy(update={"save_every": 10**9})
+    loop.steps(run, training, accelerator, objective, loop.Batches(spec, held["archive"], accelerator.device))
+    return run.losses
+
+
+def twenty_on_the_cpu(scale: Scale) -> Tensor:
+    """The same in a process that sees no GPU: a process of accelerate's has one device. The losses are in its state."""
+    with tempfile.TemporaryDirectory() as folder:
+        spec = spec_of(ours(scale)["network"], images=320)
+        places = ["--out", f"{folder}/c.safetensors", "--state", f"{folder}/state"]
+        command("train", spec, "--data", written(scale, Path(folder)), *places, CUDA_VISIBLE_DEVICES="")
+        (state,) = Path(folder, "state").glob("*")
+        kept = resume.read_state(state)
+        assert kept is not None
+        return kept.tensors["losses"]
 
 
 def trajectories(scale: Scale, tell: Tell) -> None:

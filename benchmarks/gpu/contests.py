@@ -1,80 +1,107 @@
-"""Speed on the device beside the peers that are installed: 64 x 64 in colour, about ten million parameters, bf16.
+"""Speed on the device beside the peers: 64 x 64 in colour, about ten million parameters, bf16.
 
-The contests are those of ``benchmarks/speed``: contenders in processes of their own that take turns. One contender more
-at a time would not fit every machine, so each line is held between two: ours and one other.
+The contests are those of ``benchmarks/speed``: contenders in processes of their own that take turns. The peers live in
+their own environment where ``make bench`` or ``--peers`` has made it, else in this one; one that is missing says so.
+All of a contest are on the device at once: on an H100 their peaks in training add up to 35 GB.
 """
 
-import importlib.util
 import sys
 import tempfile
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from steps import PEERS, Scale
-
-HERE = Path(__file__).resolve().parent
-sys.path.insert(0, str(HERE.parent / "speed"))
-from contest import Contender, Result, hold  # noqa: E402
-from lines import GPU, networks, ours  # noqa: E402
+import environment
+from contest import Contender, Result, hold
+from lines import GPU, networks, ours
+from steps import Scale
 
 Tell = Callable[..., None]
 TOY = {"size": 8, "channels": 3, "images": 64, "widths": (8, 16), "batch": 8, "drawn": 8}
+ROUNDS = 5
+PAIR = 12  # operations of training a pair for each multiplication of a forward pass: both images, forward, twice back
+IMAGE = {"training": 6, "sampling": 2}  # the same of an image
+GUIDED = {"condition": "feature", "guidance": "feature"}
+PRODUCT = "matrix product"
+TRAINING = "training, images/s (ours: pairs/s)"
+SAMPLING = "sampling, network evaluations of an image/s"
 
 
 def settings_of(scale: Scale, **more: Any) -> dict[str, Any]:
-    common = {**(TOY if scale.small else GPU), "levels": 24, "precision": "bf16", "seed": 0, "threads": 4}
+    size = TOY if scale.small else {**GPU, "network": "large", "steps": 20}
+    common = {**size, "levels": 24, "precision": "bf16", "seed": 0, "threads": 4}
     return {**common, "device": scale.device, **more}
 
 
-def rates(contenders: list[Contender], settings: dict[str, Any], tell: Tell, what: str) -> dict[str, Result]:
-    """Hold the contest; tell each rate, its peak memory, and why one could not take part."""
+def rates(
+    contenders: list[Contender], settings: dict[str, Any], tell: Tell, what: str, product: float | None = None
+) -> dict[str, Result]:
+    """Hold the contest; tell of each its rate, share of the rate of a matrix product, peak memory and time to start, or
+    why it could not take part."""
     with tempfile.TemporaryFile("w") as log:  # what libraries print
-        results = hold(contenders, settings, rounds=2 if settings["size"] == 8 else 7, log=log)
-    for name, result in results.items():
+        results = hold(contenders, settings, rounds=2 if settings["size"] == 8 else ROUNDS, log=log)
+    product = product or (results[PRODUCT].rate() if PRODUCT in results and results[PRODUCT].seconds else None)
+    for contender in contenders:
+        result = results[contender.name]
         if result.failed or not result.seconds:
-            tell(**{f"{what}: {name}": {"cannot": result.failed}})
+            tell(**{f"{what}: {contender.name}": {"cannot": (result.failed or "no time")[:200]}})
             continue
-        about = {key: result.about[key] for key in ("parameters", "multiplications") if key in result.about}
-        tell(**{f"{what}: {name}": {"rate": result.rate(), "peak_GiB": result.peak / 2**30, **about}})
+        found = {"rate": result.rate(), "peak_GiB": result.peak / 2**30, "start_s": result.start}
+        if "multiplications" in result.about:
+            pair = contender.work == "training" and contender.settings.get("condition") == "feature"
+            operations = result.about["multiplications"] * (PAIR if pair else IMAGE[contender.work])
+            found |= {"parameters": result.about["parameters"]}
+            found |= {"share": found["rate"] * operations / product} if product else {}
+        tell(**{f"{what}: {contender.name}": found})
     return results
 
 
 def peers(work: str) -> list[Contender]:
-    """The peers that this Python can import, and nothing of the others."""
-    return [c for c in networks(Path(sys.executable), work) if importlib.util.find_spec(PEERS[c.name])]
+    """The four libraries, in their own environment or in this one."""
+    apart = environment.python()
+    return networks(apart if apart.exists() else Path(sys.executable), work)
 
 
-def training(scale: Scale, tell: Tell) -> None:
-    """Pairs a second, plain and compiled, beside images a second of the peers; a matrix product for what is
-    possible."""
-    missing = [name for name, module in PEERS.items() if importlib.util.find_spec(module) is None]
-    if missing:
-        tell(peers_not_installed=missing)
-    settings, size = settings_of(scale), 256 if scale.small else 8192
-    product = ours("matrix product", "product", side=size, products=32)
+def training(scale: Scale, tell: Tell) -> float | None:
+    """Pairs a second beside images a second of the peers, and a matrix product; returns its operations a second."""
+    product = ours(PRODUCT, "product", side=256 if scale.small else 8192, products=32)
     plain = ours("featdiff", "training", condition="feature")
-    rates([plain, product], settings, tell, "training")
-    for peer in peers("training"):
-        rates([peer], settings, tell, "training")
-    if not scale.small:
-        start = time.perf_counter()
-        compiled = ours("featdiff, compiled", "training", condition="feature", compile=True)
-        rates([compiled], settings, tell, "training")
-        tell(compiled_contest_s=time.perf_counter() - start)
+    results = rates([plain, product, *peers("training")], settings_of(scale), tell, TRAINING)
+    return results[PRODUCT].rate() if results[PRODUCT].seconds else None
 
 
-def sampling(scale: Scale, tell: Tell) -> None:
-    """Network evaluations of an image a second: guided, guided and compiled, and the peers'."""
+def sampling(scale: Scale, tell: Tell, product: float | None) -> None:
+    """Guided, beside the peers' without guidance."""
     settings = settings_of(scale, batch=settings_of(scale)["drawn"])
-    guided = {"condition": "feature", "guidance": "feature"}
-    rates([ours("featdiff, guided", "sampling", **guided)], settings, tell, "sampling (images of 4 evaluations)")
-    for peer in peers("sampling"):
-        rates([peer], settings, tell, "sampling (images of 4 evaluations)")
-    if not scale.small:
-        compiled = ours("featdiff, guided, compiled", "sampling", compile=True, **guided)
-        rates([compiled], settings, tell, "sampling (images of 4 evaluations)")
+    rates([ours("featdiff, guided", "sampling", **GUIDED), *peers("sampling")], settings, tell, SAMPLING, product)
+
+
+def compiled(scale: Scale, tell: Tell, product: float | None) -> None:
+    """Compiled training and sampling; then training started again, which finds its code compiled."""
+    trained = ours("featdiff, compiled", "training", condition="feature", compile=True)
+    rates([trained], settings_of(scale), tell, TRAINING, product)
+    rates([replace(trained, name="featdiff, compiled, second start")], settings_of(scale), tell, TRAINING, product)
+    drawn = ours("featdiff, guided, compiled", "sampling", compile=True, **GUIDED)
+    rates([drawn], settings_of(scale, batch=GPU["drawn"]), tell, SAMPLING, product)
+
+
+def noise(scale: Scale, tell: Tell) -> None:
+    """Milliseconds that the noise of one step takes, for a batch of samples."""
+    from featdiff.devices import devices
+    from featdiff.seeds import SampleNoise
+
+    settings, device, calls = settings_of(scale), devices.pick_device(), 20
+    names = [(0, number) for number in range(settings["drawn"])]
+    draw = SampleNoise(0, names, (settings["channels"], settings["size"], settings["size"]), device)
+    draw()
+    devices.wait_for(device)
+    start = time.perf_counter()
+    for _ in range(calls):
+        draw()
+    devices.wait_for(device)
+    tell(noise_of_a_step_ms=1000 * (time.perf_counter() - start) / calls)
 
 
 def features(scale: Scale, tell: Tell) -> None:

@@ -3,7 +3,7 @@
 import importlib.util
 import json
 import os
-import signal
+import re
 import subprocess
 import sys
 import tempfile
@@ -14,9 +14,12 @@ from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).resolve().parents[2]
+sys.path.append(str(ROOT / "benchmarks" / "speed"))  # for contests, which stand on those there
+
 TOLD = "found: "
-PEERS = {"k-diffusion": "k_diffusion", "diffusers": "diffusers", "smalldiffusion": "smalldiffusion"}
-PEERS |= {"denoising-diffusion-pytorch": "denoising_diffusion_pytorch"}
+OUTCOME = re.compile(  # after the name, or before it where several workers report
+    r"(?:\[gw\d+\] \[ *\d+%\] (PASSED|FAILED|ERROR|SKIPPED) )?(tests/\S+::.+?)(?: (PASSED|FAILED|ERROR|SKIPPED)\b.*)?$"
+)
 TESTED = (
     "training",
     "devices",
@@ -33,20 +36,28 @@ TESTED = (
 
 @dataclass(frozen=True)
 class Scale:
-    """Where and how large: "cuda" or "cpu", toy sizes or real ones, a data set for the training at the paper's
-    width."""
+    """Where and how large: "cuda" or "cpu", toy sizes or real ones; a data set for the training at the paper's width,
+    and the seconds that the step has."""
 
     device: str
     small: bool
     data: Path | None = None
+    seconds: float = 150.0
 
 
 def tell(**found: Any) -> None:
     print(TOLD + json.dumps(found), flush=True)
 
 
-def ours(scale: Scale, *, images: int = 2048, side: int = 32, channels: int = 1) -> dict[str, Any]:
-    """Settings of a network and a training, and an archive in memory: at toy size 8 x 8 and a few channels."""
+def ours(
+    scale: Scale,
+    *,
+    images: int = 2048,
+    side: int = 32,
+    channels: int = 1,
+    widths: tuple[int, ...] = (64, 128, 256, 512),
+) -> dict[str, Any]:
+    """Settings of a network, and an archive in memory: at toy size 8 x 8 and a few channels."""
     import numpy as np
     import pandas as pd
 
@@ -55,14 +66,14 @@ def ours(scale: Scale, *, images: int = 2048, side: int = 32, channels: int = 1)
     from featdiff.settings.network import Network
 
     if scale.small:
-        images, side, channels = 64, 8, 1
+        images, side, channels, widths = 64, 8, 1, (8, 12)
     coarse = np.random.default_rng(0).integers(0, 256, (images, side // 4, side // 4, channels), np.uint8)
     labels = np.arange(images) % 4
     index = pd.DataFrame({"path": "", "split": "train", "label": labels, "class": [f"c{k}" for k in labels]})
     pixels = coarse.repeat(4, 1).repeat(4, 2)
     return {
         "archive": ImageArchive(pixels, index, artifacts.manifest("dataset", {})),
-        "network": Network(widths=(8, 12) if scale.small else (64, 128, 256, 512), zero_output=False),
+        "network": Network(widths=widths, zero_output=False),
     }
 
 
@@ -115,19 +126,29 @@ def written(scale: Scale, folder: Path) -> str:
     return str(folder / "data.zip")
 
 
-def command(name: str, settings: Any, *arguments: Any, **options: Any) -> subprocess.CompletedProcess[bytes]:
-    """``featdiff NAME``, as the workflow calls it."""
+def command(name: str, settings: Any, *arguments: Any, **variables: str) -> None:
+    """``featdiff NAME``, as the workflow calls it, with these variables of the environment.
+
+    Raises RuntimeError with its last words when it fails.
+    """
+    call = call_of(name, settings, *arguments)
+    done = subprocess.run(
+        call, cwd=ROOT, env={**os.environ, **variables}, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
+    )
+    if done.returncode:
+        raise RuntimeError(f"featdiff {name}: {(done.stderr.strip().splitlines() or ['no words'])[-1]}")
+
+
+def call_of(name: str, settings: Any, *arguments: Any) -> list[str]:
     text = settings.model_dump_json() if hasattr(settings, "model_dump_json") else json.dumps(settings)
-    call = [sys.executable, "-m", "featdiff.cli", name, "--settings", text, *map(str, arguments)]
-    return subprocess.run(call, cwd=ROOT, stdout=subprocess.DEVNULL, check=options.pop("check", True), **options)
+    return [sys.executable, "-m", "featdiff.cli", name, "--settings", text, *map(str, arguments)]
 
 
 # --- agreement --------------------------------------------------------------------------------------------------------
 
 
 def agreement(scale: Scale) -> None:
-    """The same arithmetic on CPU, GPU and as compiled code: gradients of a step, losses, trajectories, noise,
-    features."""
+    """The same arithmetic on CPU, GPU and as compiled code; what waits for the compiler comes last."""
     import agree
 
     agree.noise(scale, tell)
@@ -135,10 +156,11 @@ def agreement(scale: Scale) -> None:
     agree.trajectories(scale, tell)
     agree.features(scale, tell)
     agree.losses(scale, tell)
+    if not scale.small:
+        agree.compiled(scale, tell)
 
 
-# --- killed and taken up again
-# ---------------------------------------------------------------------------------------------
+# --- killed and taken up again ----------------------------------------------------------------------------------------
 
 
 def resume(scale: Scale) -> None:
@@ -152,13 +174,11 @@ def resume(scale: Scale) -> None:
         whole = ["--data", data, "--out", f"{folder}/whole.safetensors", "--state", f"{folder}/whole"]
         command("train", spec, *whole)
         killed = ["--data", data, "--out", f"{folder}/killed.safetensors", "--state", f"{folder}/killed"]
-        text = [sys.executable, "-m", "featdiff.cli", "train", "--settings", spec.model_dump_json(), *killed]
-        process = subprocess.Popen(text, cwd=ROOT)
+        process = subprocess.Popen(call_of("train", spec, *killed), cwd=ROOT, stderr=subprocess.DEVNULL)
         while not list(Path(folder, "killed").glob("*/state.safetensors")) and process.poll() is None:
             time.sleep(0.05)
-        os.kill(process.pid, signal.SIGKILL)
-        process.wait()
-        tell(killed=process.returncode == -signal.SIGKILL)
+        process.kill()
+        tell(killed=process.wait() < 0)
         command("train", spec, *killed)
         one, two = (checkpoint.read_tensors(f"{folder}/{name}.safetensors")[0] for name in ("whole", "killed"))
         tell(same_bits=all(bool((one[name] == two[name]).all()) for name in one))
@@ -189,16 +209,20 @@ def rate(scale: Scale, **training: Any) -> float:
 
 
 def speed(scale: Scale) -> None:
-    """Training and sampling beside the peers that are installed, and a matrix product; then what compiling takes."""
+    """Training and sampling beside the peers and a matrix product; what takes a minute to compile comes last."""
     import contests
 
-    contests.training(scale, tell)
-    contests.sampling(scale, tell)
-    contests.features(scale, tell)
+    with tempfile.TemporaryDirectory() as folder:  # so that the first start compiles, and the second need not
+        os.environ |= {"TORCHINDUCTOR_CACHE_DIR": folder, "TRITON_CACHE_DIR": f"{folder}/triton"}
+        product = contests.training(scale, tell)
+        contests.sampling(scale, tell, product)
+        contests.noise(scale, tell)
+        contests.features(scale, tell)
+        if not scale.small:
+            contests.compiled(scale, tell, product)
 
 
-# --- the paper's width
-# ------------------------------------------------------------------------------------------------------
+# --- the paper's width ------------------------------------------------------------------------------------------------
 
 
 def paper(scale: Scale) -> None:
@@ -212,28 +236,44 @@ def paper(scale: Scale) -> None:
 
 
 def tests(scale: Scale) -> None:
-    """The package's own tests of what computes, on this device."""
+    """The package's own tests of what computes, on this device; those that take longest last."""
     if importlib.util.find_spec("pytest") is None:
         tell(skipped="pytest is not installed")
         return
+    found: dict[str, list[str]] = {"passed": [], "failed": [], "error": [], "skipped": []}
+    for marks in ["not slow"] if scale.small else ["not slow", "slow"]:
+        process = subprocess.Popen(pytest(scale, marks), cwd=ROOT, stdout=subprocess.PIPE, text=True)
+        assert process.stdout is not None
+        for line in process.stdout:
+            if outcome := outcome_of(line):
+                found[outcome[0]].append(outcome[1])
+                bad = found["failed"] + found["error"]
+                tell(passed=len(found["passed"]), skipped=len(found["skipped"]), failed=bad)
+        tell(**{f"exit_status_{marks.replace(' ', '_')}": process.wait()})
+
+
+def pytest(scale: Scale, marks: str) -> list[str]:
+    """The call of the tests with these marks, several at a time where pytest-xdist is there."""
+    call = [sys.executable, "-m", "pytest", "-v", "-p", "no:cacheprovider", "--tb=line", "-m", marks]
+    if importlib.util.find_spec("xdist") and not scale.small:
+        call += ["--numprocesses", str(min(8, os.cpu_count() or 1))]
     folders = ["noise"] if scale.small else TESTED
-    call = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-rf", "--tb=line"]
-    call += [f"tests/{name}" for name in folders if (ROOT / "tests" / name).exists()]
-    process = subprocess.Popen(call, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
-    assert process.stdout is not None
-    failed: list[str] = []
-    for line in process.stdout:
-        if line.startswith("FAILED "):
-            failed.append(line.split(" - ")[0].removeprefix("FAILED ").strip())
-        if " passed" in line or " failed" in line or " error" in line:
-            tell(summary=line.strip(), failed=failed)
+    return call + [f"tests/{name}" for name in folders if (ROOT / "tests" / name).exists()]
+
+
+def outcome_of(line: str) -> tuple[str, str] | None:
+    """Outcome and name of a test from a line of ``pytest -v``, with and without pytest-xdist."""
+    found = OUTCOME.match(line.rstrip())
+    if found is None or not (outcome := found[1] or found[3]):
+        return None
+    return outcome.lower(), found[2]
 
 
 STEPS: dict[str, Callable[[Scale], None]] = {
     "training": training,
+    "tests": tests,
     "agreement": agreement,
     "resume": resume,
     "speed": speed,
     "paper": paper,
-    "tests": tests,
 }

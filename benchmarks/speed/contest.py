@@ -8,6 +8,7 @@ import json
 import os
 import statistics
 import subprocess
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -36,6 +37,7 @@ class Result:
     processor: list[float] = field(default_factory=list)
     items: float = 0.0
     peak: int = 0
+    start: float = 0.0  # seconds from the start of its process to the end of its first round, which is not counted
     about: dict[str, Any] = field(default_factory=dict)
     failed: str | None = None
 
@@ -54,7 +56,9 @@ class Worker:
         environment = os.environ | dict.fromkeys(names, threads) | {"HF_HUB_OFFLINE": "1"}
         if settings.get("device", "cpu") == "cpu":
             environment["CUDA_VISIBLE_DEVICES"] = ""
-        environment["PYTHONPATH"] = str(HERE.parents[1]) if ours else ""
+        shared = contender.python == Path(sys.executable)  # an environment of its own has packages of its own
+        paths = [str(HERE.parents[1])] * ours + [os.environ.get("PYTHONPATH", "")] * shared
+        environment["PYTHONPATH"] = os.pathsep.join(filter(None, paths))
         self.contender = contender
         self.process = subprocess.Popen(
             [contender.python, HERE / "worker.py"],
@@ -101,10 +105,12 @@ def hold(
             said = worker.hear()
             result = results[worker.contender.name]
             result.about, result.failed = said.get("about", {}), said.get("error")
+            result.start = said.get("start", 0.0)
             if result.failed is None:
                 able.append(worker)
         for k in range(rounds):
-            for worker in [*able[k % len(able) :], *able[: k % len(able)]]:
+            first = k % max(1, len(able))
+            for worker in [*able[first:], *able[:first]]:
                 worker.say({"do": "run"})
                 said = worker.hear()
                 result = results[worker.contender.name]

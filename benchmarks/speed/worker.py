@@ -1,6 +1,6 @@
 """A contender's process: reads requests and answers them, a line of JSON each, so that contenders can take turns.
 
-    {"do": "prepare", "module": "smalldiffusion_", "work": "training", "settings": {...}}   ->  {"about": {...}}
+    {"do": "prepare", "module": "smalldiffusion_", "work": "training", "settings": {...}}   ->  {"about": {...}, ...}
     {"do": "run"}        ->  {"seconds": by the clock, "processor": of this process and its children, "items": done}
     {"do": "memory"}     ->  {"peak": bytes, above what the process held when it was prepared; on a GPU its tensors'
     most}
@@ -19,6 +19,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+
+STARTED = time.perf_counter()
 
 
 @dataclass
@@ -91,7 +93,7 @@ def answer(request: dict[str, Any], held: dict[str, Any]) -> dict[str, Any]:
         held["work"] = getattr(module, request["work"])(settings)
         held["work"].run()  # the first time is not the rule: kernels are chosen, memory is taken
         finish(held)
-        return {"about": held["work"].about}
+        return {"about": held["work"].about, "start": time.perf_counter() - STARTED}
     if request["do"] == "run":
         work, start, used = held["work"], time.perf_counter(), processor()
         work.run()

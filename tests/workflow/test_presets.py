@@ -56,6 +56,17 @@ def test_the_textures_are_fetched_first_and_new_classes_wait_for_a_network_that_
     assert {**same[0]["layout"], "test_stride": 12} == same[1]["layout"]
 
 
+@pytest.mark.parametrize("name", ["paper", "paper-colour"])
+def test_the_papers_width_knows_all_textures_but_those_held_back_and_draws_new_ones_from_1_to_400_images(project, name):
+    overlays = ("--configfile", "params.yaml", "workflow/presets/paper.yaml")
+    rows = [name, f"{name}-1", f"{name}-16", f"{name}-400", f"real-{name}", f"real-{name}-new"]
+    planned = project.stale(*overlays, "--", *(f"results/evaluation/{row}.json" for row in rows))
+    assert planned["asset"] == planned["train"] == planned["centroids"] == 1 and planned["prepare"] == 2
+    assert planned["examples"] == 3 and planned["evaluate"] == 6
+    known, new = (preset("paper")["datasets"][row] for row in (name, f"{name}-new"))
+    assert known["classes"] == {"new": 40, "take": "known"} and new == {**known, "classes": {"new": 40, "take": "new"}}
+
+
 def test_images_between_classes_need_no_further_training(project):
     planned = project.stale("--configfile", "params.yaml", "workflow/presets/between.yaml")
     assert planned["between"] == planned["between_measures"] == 2
@@ -150,7 +161,7 @@ def beside_the_defaults(name):
     return parse(Params, values, name)
 
 
-@pytest.mark.parametrize("name", ["ufoai", "evaluations", "guidance", "partners", "sweep"])
+@pytest.mark.parametrize("name", ["ufoai", "paper", "evaluations", "guidance", "partners", "sweep"])
 def test_the_settings_of_a_preset_are_valid_beside_the_defaults(name):
     assert set(preset(name)["samplings"]) < set(beside_the_defaults(name).samplings)
 

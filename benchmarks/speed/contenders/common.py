@@ -7,7 +7,7 @@ import numpy as np
 from worker import Work
 
 SIGMA_START, SIGMA_END = 5.0, 0.01
-STEPS_A_RUN = 2  # training steps in one timed run
+STEPS_A_RUN = 2  # training steps in one timed run, unless the settings have "steps"
 EVALUATIONS = 4  # network evaluations of one sample
 
 
@@ -33,6 +33,16 @@ def device(settings: dict[str, Any]):  # type: ignore[no-untyped-def]
     import torch
 
     return torch.device(settings.get("device", "cpu"))
+
+
+def steps(settings: dict[str, Any]) -> int:
+    """Training steps in one timed run: more of them on a GPU, where a step takes milliseconds."""
+    return settings.get("steps", STEPS_A_RUN)
+
+
+def network(settings: dict[str, Any], *, small: Any, large: Any) -> Any:
+    """Of a library's two networks the one that compares with ours: half a million parameters, or ten."""
+    return large if settings.get("network") == "large" else small
 
 
 def features(settings: dict[str, Any]) -> tuple[np.ndarray, np.ndarray]:
@@ -73,7 +83,7 @@ def training(  # type: ignore[no-untyped-def]
     optimizer = torch.optim.AdamW(network.parameters(), lr=1e-4, betas=(0.9, 0.99), fused=True)
 
     def run() -> None:
-        for _ in range(STEPS_A_RUN):
+        for _ in range(steps(settings)):
             batch = data[torch.randint(len(data), (settings["batch"],), device=data.device)]
             loss = loss_of(batch)
             loss.backward()
@@ -82,4 +92,4 @@ def training(  # type: ignore[no-untyped-def]
             optimizer.step()
             optimizer.zero_grad()
 
-    return Work(run, settings["batch"] * STEPS_A_RUN, about)
+    return Work(run, settings["batch"] * steps(settings), about)

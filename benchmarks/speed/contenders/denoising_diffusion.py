@@ -8,7 +8,7 @@ from worker import Work
 
 from contenders import common
 
-WIDTH, MULTIPLES = 24, (1, 2)
+SMALL, LARGE = (24, (1, 2)), (32, (1, 2, 4, 8))  # width, its multiples
 
 
 def training(settings: dict[str, Any]) -> Work:
@@ -43,7 +43,8 @@ def loading(settings: dict[str, Any]) -> Work:
 
 
 def _diffusion(settings: dict[str, Any], **more: Any) -> tuple[GaussianDiffusion, dict[str, Any]]:
-    network = Unet(WIDTH, channels=settings["channels"], dim_mults=MULTIPLES)
+    width, multiples = common.network(settings, small=SMALL, large=LARGE)
+    network = Unet(width, channels=settings["channels"], dim_mults=multiples)
     image = torch.zeros(1, settings["channels"], settings["size"], settings["size"])
     about = common.about_network(network, lambda: network(image, torch.zeros(1)))
     diffusion = GaussianDiffusion(network, image_size=settings["size"], timesteps=1000, **more)

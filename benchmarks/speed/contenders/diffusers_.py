@@ -9,7 +9,7 @@ from worker import Work
 
 from contenders import common
 
-WIDTHS = (16, 32, 56)
+SMALL, LARGE = (16, 32, 56), (48, 96, 192, 224)  # widths
 
 
 def training(settings: dict[str, Any]) -> Work:
@@ -40,15 +40,16 @@ def sampling(settings: dict[str, Any]) -> Work:
 
 def _network(settings: dict[str, Any]) -> tuple[UNet2DModel, dict[str, Any]]:
     channels, size = settings["channels"], settings["size"]
+    widths = common.network(settings, small=SMALL, large=LARGE)
     network = UNet2DModel(
         sample_size=size,
         in_channels=channels,
         out_channels=channels,
         layers_per_block=1,
-        block_out_channels=WIDTHS,
+        block_out_channels=widths,
         norm_num_groups=8,
-        down_block_types=("DownBlock2D",) * 3,
-        up_block_types=("UpBlock2D",) * 3,
+        down_block_types=("DownBlock2D",) * len(widths),
+        up_block_types=("UpBlock2D",) * len(widths),
         add_attention=False,
     )
     image = torch.zeros(1, channels, size, size)

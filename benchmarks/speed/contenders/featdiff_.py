@@ -46,10 +46,10 @@ def training(settings: dict[str, Any]) -> Work:
     batches = loop.Batches(spec, _archive(settings), devices.pick_device())
 
     def run() -> None:
-        until = (state.step + common.STEPS_A_RUN) * spec.training.batch
+        until = (state.step + common.steps(settings)) * spec.training.batch
         loop.steps(state, spec.training.model_copy(update={"images": until}), accelerator, objective, batches)
 
-    work = Work(run, spec.training.batch * common.STEPS_A_RUN, _about(state.denoiser, settings))
+    work = Work(run, spec.training.batch * common.steps(settings), _about(state.denoiser, settings))
     return in_operations(work, training, settings)
 
 

@@ -8,6 +8,9 @@ from worker import Work
 
 from contenders import common
 
+# numbers of the mapping, depths and widths
+SMALL, LARGE = (128, (1, 1, 1), (24, 32, 96)), (256, (2, 2, 2, 2), (64, 128, 192, 256))
+
 
 def training(settings: dict[str, Any]) -> Work:
     """The step of its train.py: log-normal noise levels, the Karras loss, its optimiser's arguments replaced by
@@ -58,9 +61,9 @@ def loading(settings: dict[str, Any]) -> Work:
 
 
 def _denoiser(settings: dict[str, Any]) -> tuple[torch.nn.Module, dict[str, Any]]:
-    network = k_diffusion.models.ImageDenoiserModelV1(
-        settings["channels"], 128, (1, 1, 1), (24, 32, 96), (False, False, False)
-    )
+    mapping, depths, widths = common.network(settings, small=SMALL, large=LARGE)
+    attention = (False,) * len(widths)
+    network = k_diffusion.models.ImageDenoiserModelV1(settings["channels"], mapping, depths, widths, attention)
     image = torch.zeros(1, settings["channels"], settings["size"], settings["size"])
     about = common.about_network(network, lambda: network(image, torch.ones(1)))
     return k_diffusion.Denoiser(network, sigma_data=0.5).to(common.device(settings)), about

@@ -11,6 +11,9 @@ from worker import Work
 
 from contenders import common
 
+SMALL = {"ch": 32, "ch_mult": (1, 1, 1), "embed_ch_mult": 2}
+LARGE = {"ch": 64, "ch_mult": (1, 2, 2, 2), "embed_ch_mult": 4}
+
 
 class Batches:
     """A loader over images in memory that never ends."""
@@ -32,10 +35,10 @@ def training(settings: dict[str, Any]) -> Work:
     loop = training_loop(loader, network, ScheduleDDPM(), accelerator=accelerator, epochs=1, lr=1e-4)
 
     def run() -> None:
-        for _ in range(common.STEPS_A_RUN):
+        for _ in range(common.steps(settings)):
             next(loop)
 
-    return Work(run, settings["batch"] * common.STEPS_A_RUN, about)
+    return Work(run, settings["batch"] * common.steps(settings), about)
 
 
 def sampling(settings: dict[str, Any]) -> Work:
@@ -63,7 +66,8 @@ def loading(settings: dict[str, Any]) -> Work:
 
 def _network(settings: dict[str, Any]) -> tuple[Unet, dict[str, Any]]:
     channels, size = settings["channels"], settings["size"]
-    network = Unet(size, channels, channels, ch=32, ch_mult=(1, 1, 1), embed_ch_mult=2, attn_resolutions=())
+    chosen = common.network(settings, small=SMALL, large=LARGE)
+    network = Unet(size, channels, channels, attn_resolutions=(), **chosen)
     image = torch.zeros(1, channels, size, size)
     about = common.about_network(network, lambda: network(image, torch.ones(1, 1, 1, 1)))
     return network.to(common.device(settings)), about

@@ -1,6 +1,7 @@
 """What the cluster profiles and their two commands say, without a cluster."""
 
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -20,6 +21,15 @@ def profile(name):
 
 def on_gpu(name):
     return {rule for rule, asked in profile(name)["set-resources"].items() if asked.get("gpu")}
+
+
+COMPUTE = {"train", "centroids", "denoise", "distances", "sample", "between", "between-measures", "embed"}  # commands
+
+
+def test_every_rule_whose_command_runs_a_network_asks_for_a_gpu():
+    text = "\n".join(path.read_text() for path in (ROOT / "workflow/rules").glob("*.smk"))
+    commands = re.findall(r'^rule (\w+):.*?"featdiff ([\w-]+)', text, flags=re.M | re.S)
+    assert {rule for rule, command in commands if command in COMPUTE} == on_gpu("gpu")
 
 
 @pytest.mark.parametrize("name", CLUSTERS)
