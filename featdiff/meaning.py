@@ -41,13 +41,16 @@ def root() -> Path:
 
 
 def closure(module: str, name: str) -> dict[str, str]:
-    """The digests of all that the definition ``name`` of ``module`` can reach, itself among them, by MODULE:NAME.
+    """The digests of all that ``name`` of ``module`` can reach, itself among them, by MODULE:NAME.
 
-    Raises :class:`ValueError` when there is no such definition.
+    A name that the module imports stands for what it was imported from. Raises :class:`ValueError` when there is no
+    such name.
     """
-    if name not in _Code().read(module)["names"]:
+    code = _Code()
+    read = code.read(module)
+    if name not in read["names"] and name not in read["imports"]:
         raise ValueError(f"{module} has no definition '{name}'")
-    return reached([(module, name)])
+    return reached(code.at(f"{module}.{name}"))
 
 
 def reached(nodes: Iterable[Node]) -> dict[str, str]:

@@ -110,7 +110,7 @@ def training(scale: Scale) -> None:
         command("centroids", centroids, "--data", data, *model, "--out", f"{folder}/t.npz")
         sampling = {"model": "m", "guidance": {"kind": "feature"}, "sampler": {"kind": "ddpm", "steps": 8}, "images": 4}
         table = ["--centroids", f"{folder}/t.npz"]
-        command("sample", sampling, *model, *table, "--shard", "0", "--out", f"{folder}/0.zip")
+        command("sample-shard", sampling, *model, *table, "--shard", "0", "--out", f"{folder}/0.zip")
         tell(sampled=True, all_s=time.perf_counter() - start)
 
 

@@ -43,7 +43,7 @@ def run(scale: Scale, tell: Callable[..., None]) -> None:
         sampling |= {"images": count, "batch": 512, "precision": "bf16", "compile": False}
         start = time.perf_counter()
         shard = folder / "0.zip"
-        command("sample", sampling, "--model", model, "--centroids", table, "--shard", "0", "--out", shard)
+        command("sample-shard", sampling, "--model", model, "--centroids", table, "--shard", "0", "--out", shard)
         tell(sample_s=time.perf_counter() - start)
         from featdiff.sampling.shards import gather
 
@@ -62,7 +62,7 @@ def measure(scale: Scale, folder: Path, data: Path, drawn: Path, count: int, tel
         "real": [],
     }.items():
         out = folder / f"{name}.json"
-        command("evaluate", settings, *against, *more, "--out", out, "--name", name)
+        command("measure", settings, *against, *more, "--out", out, "--name", name)
         rows = json.loads(out.read_text())["rows"]
         tell(**{f"means_over_classes_{name}": {m: mean(rows, m) for m in MEASURES}})
 

@@ -269,7 +269,7 @@ def _error(estimate: Tensor, truth: Tensor) -> Tensor:
 
 
 def _sample(denoiser: Denoiser, shape: Checkpoint, group: int, sampler: Discrete, settings: Bridge) -> Tensor:
-    """``settings.points`` samples (N, d) of a class or of everything, drawn as ``featdiff sample`` draws them."""
+    """``settings.points`` samples (N, d) of a class or of everything, drawn as ``featdiff sample-shard`` draws them."""
     sampling = Sampling(
         model="bridge",
         guidance=NoGuidance(kind="none") if group == EVERY else FeatureGuidance(kind="feature"),

@@ -34,6 +34,7 @@ RULES = (
     "collect",
     "report",
 )
+COMMANDS = {"sample": "sample-shard", "evaluate": "measure"}  # of the rules that are not called like theirs
 VICTIMS = ("all", "all", "workflow", "job")  # who is killed; everybody twice as often
 REDUCED = ("train", "sample", "evaluate", "report")
 LAST = {  # an output of each rule, to be made again with all that follows when a chain comes to the rule too late
@@ -68,12 +69,12 @@ def moments(seed: int, rules: Sequence[str]) -> list[Moment]:
 
 def jobs_in(root: Path, rule: str) -> list[int]:
     """The processes of a rule's command in the folder ``root``."""
-    found = []
+    found, command = [], COMMANDS.get(rule, rule).encode()
     for process in Path("/proc").glob("[0-9]*"):
         with contextlib.suppress(OSError):
             words = (process / "cmdline").read_bytes().split(b"\0")
             here = (process / "cwd").resolve() == root.resolve()
-            if here and rule.encode() in words[1:4] and any(word.endswith(b"featdiff") for word in words[:2]):
+            if here and command in words[1:4] and any(word.endswith(b"featdiff") for word in words[:2]):
                 found.append(int(process.name))
     return found
 

@@ -21,10 +21,10 @@ RULES = {
     "centroids": "centroids",
     "denoise": "centroids",
     "distances": "centroids",
-    "sample": "sample",
+    "sample-shard": "sample",
     "gather": "sample",
     "embed": "evaluate",
-    "evaluate": "evaluate",
+    "measure": "evaluate",
     "collect": "evaluate",
     "report": "report",
     "mixture": "mixture",
@@ -63,6 +63,8 @@ def changed(tree: Path, file: str, old: str, new: str) -> set[str]:
 
 EVERYWHERE = (
     "featdiff/cli.py",
+    "featdiff/commands/options.py",
+    "featdiff/commands/training.py",
     "featdiff/artifacts.py",
     "featdiff/seeds.py",
     "featdiff/locks.py",
@@ -81,7 +83,7 @@ def test_words_that_people_read_change_nothing(tree):
     assert not changed(tree, "featdiff/training/loop.py", 'unit="image"', 'unit="picture"')
     assert not changed(tree, "featdiff/training/loop.py", "peak memory of the GPU", "the GPU's peak")
     assert not changed(tree, "featdiff/settings/training.py", "Largest norm of", "The largest norm of")
-    assert not changed(tree, "featdiff/cli.py", 'help="Processes that share', 'help="How many share')
+    assert not changed(tree, "featdiff/commands/training.py", 'help="Processes that share', 'help="How many share')
 
 
 def test_what_a_progress_bar_goes_through_counts(tree):
@@ -106,8 +108,9 @@ def test_a_rules_resources_log_and_message_change_nothing_and_its_command_does(t
 
 
 def test_a_new_command_changes_nothing(tree):
-    new = "@app.command()\ndef new() -> None:\n    from featdiff.seeds import derive\n\n    derive(0)\n\n\n"
-    assert not changed(tree, "featdiff/cli.py", "@app.command()\ndef prepare", new + "@app.command()\ndef prepare")
+    new = "def new() -> None:\n    from featdiff.seeds import derive\n\n    derive(0)\n\n\n"
+    assert not changed(tree, "featdiff/commands/data.py", "def prepare", new + "def prepare")
+    assert not changed(tree, "featdiff/cli.py", "import fetch, prepare\n", "import fetch, new, prepare\n")
 
 
 def test_a_new_table_of_the_report_is_the_reports_alone(tree):
@@ -128,18 +131,18 @@ def test_a_new_sampler_changes_samplings_and_no_training(tree):
     after = digests()
     (tree / path).write_text(text)
     found = {name for name, digest in digests().items() if digest != after[name]}
-    assert "sample" in found
-    assert not found & {"prepare", "train", "centroids", "denoise", "distances", "embed", "evaluate"}
+    assert "sample-shard" in found
+    assert not found & {"prepare", "train", "centroids", "denoise", "distances", "embed", "measure"}
 
 
 def test_a_changed_sampler_changes_what_draws(tree):
     found = changed(tree, "featdiff/diffusion/samplers.py", "(s**2 - fresh**2) ** 0.5", "(s**2 - fresh**2 + 0) ** 0.5")
-    assert "sample" in found and not found & {"prepare", "train", "centroids", "embed", "evaluate"}
+    assert "sample-shard" in found and not found & {"prepare", "train", "centroids", "embed", "measure"}
 
 
 def test_a_new_measure_changes_evaluations_and_no_features(tree):
     found = changed(tree, "featdiff/evaluation/diversity.py", "eigvalsh(matrix)", "eigvalsh(matrix + 0)")
-    assert "evaluate" in found and not found & {"prepare", "train", "sample", "gather", "embed"}
+    assert "measure" in found and not found & {"prepare", "train", "sample-shard", "gather", "embed"}
 
 
 @pytest.mark.parametrize(
@@ -154,7 +157,7 @@ def test_a_new_measure_changes_evaluations_and_no_features(tree):
 )
 def test_a_change_of_loss_network_or_noise_changes_trainings(tree, file, old, new):
     found = changed(tree, file, old, new)
-    assert {"train", "mixture-bridge"} <= found and "prepare" not in found and "evaluate" not in found
+    assert {"train", "mixture-bridge"} <= found and "prepare" not in found and "measure" not in found
 
 
 def test_a_template_is_the_reports(tree):
@@ -211,15 +214,15 @@ def test_what_a_command_calls_is_in_its_closure(tiny_dataset, tiny_spec, tmp_pat
     steps = {
         "train": (short.model_dump(mode="json"), [*data, "--out", "c.safetensors", "--state", "state"]),
         "centroids": ({"levels": 3, "images_per_class": 8, "draws": 1}, [*data, *told, "--out", "t.npz"]),
-        "sample": (drawn, [*told, "--centroids", "t.npz", "--shard", "0", "--out", "0.zip"]),
+        "sample-shard": (drawn, [*told, "--centroids", "t.npz", "--shard", "0", "--out", "0.zip"]),
         "gather": (None, ["0.zip", "--out", "s.zip"]),
         "embed": (settings, ["--images", str(tiny_dataset), "--out", "d.npz"]),
         "denoise": ({"images_per_class": 4}, [*data, *told, "--centroids", "t.npz", "--name", "m", "--out", "p.json"]),
-        "evaluate": (settings, [*data, "--data-features", "d.npz", "--out", "e.json", "--name", "real"]),
+        "measure": (settings, [*data, "--data-features", "d.npz", "--out", "e.json", "--name", "real"]),
     }
     for name, (values, arguments) in steps.items():
         given = [] if values is None else ["--settings", json.dumps(values)]
         with Calls() as calls:
             app([name, *given, *arguments], standalone_mode=False)
-        missed = calls.seen - set(meaning.closure("featdiff.cli", name))
+        missed = calls.seen - set(meaning.closure("featdiff.cli", name.replace("-", "_")))
         assert not missed, f"{name} calls {sorted(missed)}"

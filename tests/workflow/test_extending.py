@@ -103,7 +103,7 @@ def test_one_of_each_kind_from_outside_runs_to_the_report_and_is_named_there(ext
         "report",
     }
     monkeypatch.chdir(extended.root)
-    drawn = [name for name in reach("sample.smk", "sample") if name.startswith("extensions/")]
+    drawn = [name for name in reach("sample.smk", "sample-shard") if name.startswith("extensions/")]
     trained = [name for name in reach("train.smk", "train") if name.startswith("extensions/")]
     assert drawn and set(drawn) != set(trained)  # each file counts for what uses the kind that it adds
     for command in commands:  # in this process: each start of torch takes seconds

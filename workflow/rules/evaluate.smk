@@ -38,14 +38,14 @@ rule evaluate:
         mem_mb=by_attempt(2000),
         runtime=60,
     params:
-        code=fingerprint("evaluate.smk", "evaluate"),
+        code=fingerprint("evaluate.smk", "measure"),
         settings=verbatim(project.params.evaluation.model_dump_json()),
         sections=["evaluation"],
         measured=lambda wildcards: all_options(project.measured(wildcards.name)),
     message:
         "Evaluating {wildcards.name}"
     shell:
-        "featdiff evaluate --settings {params.settings:q} {params.measured} --name {wildcards.name}"
+        "featdiff measure --settings {params.settings:q} {params.measured} --name {wildcards.name}"
         " --out {output.evaluation} > {log} 2>&1"
 
 

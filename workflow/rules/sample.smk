@@ -16,14 +16,14 @@ rule sample:
         mem_mb=by_attempt(2000),
         runtime=240,
     params:
-        code=fingerprint("sample.smk", "sample"),
+        code=fingerprint("sample.smk", "sample-shard"),
         settings=lambda wildcards: project.params.samplings[wildcards.sampling].model_dump_json(),
         sections=lambda wildcards: project.sample_sections(wildcards.sampling),
         drawn_from=lambda wildcards: all_options(project.drawn_from(wildcards.sampling)),
     message:
         "Sampling {wildcards.sampling}, shard {wildcards.shard}"
     shell:
-        "featdiff sample --settings {params.settings:q} {params.drawn_from}"
+        "featdiff sample-shard --settings {params.settings:q} {params.drawn_from}"
         " --shard {wildcards.shard} --out {output.shard} > {log} 2>&1"
 
 
@@ -41,7 +41,7 @@ rule gather:
         mem_mb=by_attempt(2000),
         runtime=60,
     params:
-        code=fingerprint("sample.smk", "gather", "sample"),
+        code=fingerprint("sample.smk", "gather", "sample-shard"),
         settings=lambda wildcards: project.params.samplings[wildcards.sampling].model_dump_json(),
         sections=lambda wildcards: project.sample_sections(wildcards.sampling),
     message:

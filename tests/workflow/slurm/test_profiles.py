@@ -23,7 +23,7 @@ def on_gpu(name):
     return {rule for rule, asked in profile(name)["set-resources"].items() if asked.get("gpu")}
 
 
-COMPUTE = {"train", "centroids", "denoise", "distances", "sample", "between", "between-measures", "embed"}  # commands
+COMPUTE = {"train", "centroids", "denoise", "distances", "sample-shard", "between", "between-measures", "embed"}
 
 
 def test_every_rule_whose_command_runs_a_network_asks_for_a_gpu():

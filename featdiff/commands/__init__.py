@@ -1,0 +1,1 @@
+"""The commands, as plain functions, a file for each group; :mod:`featdiff.cli` gives them their names."""

@@ -1,0 +1,41 @@
+"""Steps of the workflow: training."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from featdiff.commands.options import Data, Out, SettingsText, settings_from
+from featdiff.settings.training import TrainSpec
+
+
+def train(
+    settings: SettingsText,
+    data: Data,
+    out: Out,
+    state: Annotated[Path, typer.Option(help="Folder of the resume states.")] = Path(".featdiff/state"),
+    processes: Annotated[int, typer.Option(min=1, help="Processes that share each batch, one a GPU.")] = 1,
+    nodes: Annotated[int, typer.Option(min=1, help="Machines of this Slurm job to spread them over.")] = 1,
+    save_every: Annotated[
+        int | None, typer.Option(min=1, help="Images between two resume states, instead of the settings'.")
+    ] = None,
+) -> None:
+    """Train a network by denoising alone; killed and started again, it goes on where it was."""
+    from featdiff.devices import compiling
+    from featdiff.devices.devices import keep_freed_memory
+    from featdiff.training.launch import end_with_launcher, launch
+
+    if processes > 1 or nodes > 1:
+        same = ["--settings", settings, "--data", str(data), "--out", str(out), "--state", str(state)]
+        same += [] if save_every is None else ["--save-every", str(save_every)]
+        launch(["train", *same], processes=processes, nodes=nodes)
+
+    from featdiff.training.loop import train as run
+
+    end_with_launcher()
+    keep_freed_memory()
+    compiling.keep_in(compiling.FOLDER)
+    spec = settings_from(TrainSpec, settings)
+    if save_every is not None:
+        spec = spec.model_copy(update={"training": spec.training.model_copy(update={"save_every": save_every})})
+    run(spec, data, out, state=state)
