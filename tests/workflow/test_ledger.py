@@ -37,7 +37,7 @@ def test_temporary_shards_are_no_stage_but_what_they_depend_on_is_a_dependency()
     assert not [name for name in stages if name.startswith("sample-")]
     gather = stages["gather-guided"]
     assert "results/models/guided/centroids.npz" in gather["deps"]
-    assert gather["params"][0] == {"workflow/code.json": ["commands.gather-with-sample"]}
+    assert gather["params"][0] == {"workflow/code.json": ["commands.gather-with-sample-shard"]}
     assert "--allowed-rules gather sample --" in gather["cmd"]
 
 
