@@ -73,7 +73,7 @@ def _card(model: "Model", licensed: str, shown: list[str]) -> str:
         "tags": ["diffusion", "score-based", "feature-guided", "class-conditional"],
     }
     told = {
-        "feature": "Samples are led to a class by its centroid, the mean of the network's own features over its images.",
+        "feature": "Samples are led to a class by its centroid, the mean of the network's features over its images.",
         "label": "Samples are led to a class by its label.",
         "none": "Samples are of no chosen class.",
     }

@@ -76,13 +76,13 @@ class Images:
         return found.resize((found.width * scale, found.height * scale), Image.Resampling.NEAREST)
 
     def save(self, path: Path | str) -> Path:
-        """Write the images: a folder or ``.zip`` of PNGs in class folders, ``.npz`` with the array ``arr_0``, or one grid
-        as ``.png``. A file appears complete or not at all; returns its path.
+        """Write the images: a folder or ``.zip`` of PNGs in class folders, ``.npz`` with the array ``arr_0``, or one
+        grid as ``.png``. A file appears complete or not at all; returns its path.
 
         Raises :class:`featdiff.errors.UserError` for another ending, and for a folder that holds files already.
         """
         path = Path(path)
-        kind = path.suffix.lower()
+        kind = may_save(path)
         if kind == ".zip":
             with artifacts.atomic(path) as aside, zipfile.ZipFile(aside, "w", zipfile.ZIP_STORED) as archive:
                 archive.writestr("made.json", self._made())
@@ -96,8 +96,6 @@ class Images:
             note.add_text("featdiff", self._made())
             with artifacts.atomic(path) as aside:
                 self.grid(scale=self._scale()).save(aside, "png", pnginfo=note)
-        elif kind:
-            raise UserError(f"{path}: images can't be saved as '{kind}': name {FORMS}")
         else:
             self._save_folder(path)
         return path
@@ -130,11 +128,27 @@ class Images:
         return stream.getvalue()
 
 
+def may_save(path: Path) -> str:
+    """How images would be saved at ``path``, by its ending; refused before anything is drawn where they can't be."""
+    kind = path.suffix.lower()
+    if kind not in ("", ".zip", ".npz", ".png"):
+        raise UserError(f"{path}: images can't be saved as '{kind}': name {FORMS}")
+    if not kind:
+        _be_new(path)
+    elif path.is_dir():
+        raise UserError(f"{path}: is a folder; name {FORMS}")
+    return kind
+
+
+def _be_new(folder: Path) -> None:
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise UserError(f"{folder}: is there already and holds something; name a new folder")
+
+
 @contextmanager
 def new_folder(folder: Path) -> Iterator[Path]:
     """Yield a folder aside; on success it takes the place of ``folder``, which must not hold files yet."""
-    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise UserError(f"{folder}: is there already and holds something; name a new folder")
+    _be_new(folder)
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
         aside = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))

@@ -93,9 +93,7 @@ def _of_results(results: Path, model: str | None) -> Files:
     wanted = [model] if model else (led or found)
     if len(wanted) != 1 or wanted[0] not in found:
         what = f"no model '{model}'" if model else f"{len(wanted)} models to choose from"
-        raise UserError(
-            f"{results}: {what}; name one: model={' or '.join(map(repr, found)) or '... (none is trained)'}"
-        )
+        raise UserError(f"{results}: {what}; name one of: {', '.join(found) or '(none is trained)'}")
     folder = results / "models" / wanted[0]
     source = Source(folder / CHECKPOINT, folder / CENTROIDS if wanted[0] in led else None)
     trained = checkpoint.read(source.checkpoint)
@@ -135,7 +133,8 @@ def _preparation(results: Path, dataset: str) -> Preparation:
     """How the images that the model was trained on were made."""
     for path in sorted(results.glob("data/*/dataset.zip")):
         if artifacts.sha256_file(path) == dataset:
-            return of_layout(artifacts.zip_manifest(path).settings["layout"])
+            layout = artifacts.zip_manifest(path).settings.get("layout")
+            return Preparation() if layout is None else of_layout(layout)
     return Preparation()
 
 

@@ -251,9 +251,8 @@ class Model:
         ``image`` is an array (H, W), (H, W, C) or (N, H, W, C) in [0, 1] plus noise of standard deviation ``sigma``
         (of a model with a corruption: corrupted to this level); ``condition`` a class or target, or nothing.
         """
-        noisy = np.asarray(image, np.float32)
-        if np.asarray(image).dtype == np.uint8:
-            noisy = noisy / 255
+        given = np.asarray(image)
+        noisy = given.astype(np.float32) / np.float32(255 if given.dtype == np.uint8 else 1)
         data = self.trained.data
         batch = noisy.reshape(-1, data.size, data.size, data.channels) if _fits(noisy, data) else None
         if batch is None:
