@@ -32,7 +32,7 @@ RULES = {
 }
 
 
-CALLERS = ("featdiff.cli:", "featdiff.commands.rows:", "featdiff:__getattr__")  # how a command is called, not what it does
+CALLERS = ("featdiff.cli:", "featdiff.commands.rows:", "featdiff:__getattr__")  # how a command is called
 BEFORE: dict[str, str] = {}  # the digests of the sources as they are
 
 
