@@ -25,7 +25,7 @@ from featdiff.data import archive, assets
 from featdiff.data.decode import decode
 from featdiff.data.layouts import Positions
 from featdiff.data.parallel import in_order
-from featdiff.data.sources import BadImage, Listing, SourceFile, already_read, open_source
+from featdiff.data.sources import BadImage, Listing, SourceFile, open_source
 from featdiff.data.spool import Spool
 from featdiff.errors import UserError
 from featdiff.settings.data import AssetSource, ClassPart, Dataset, FolderSource, PackagedSource, ZipSource
@@ -194,7 +194,8 @@ def _load(listing: Listing, dataset: Dataset, spool: Spool) -> tuple[list[Photo]
             if isinstance(photo, BadImage):
                 bad.append(Skip(file.name, file.where, str(photo)))
             else:
-                photos.append(replace(photo, file=replace(file, read=already_read), pixels=spool.put(photo.pixels)))
+                photos.append(replace(photo, pixels=spool.put(photo.pixels)))
+            file.forget()
     return photos, bad
 
 

@@ -13,6 +13,7 @@ import stat
 import unicodedata
 import zipfile
 import zlib
+from array import array
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -39,7 +40,7 @@ class BadImage(Exception):
     """One file that is no usable image, and why; an error or a counted skip, as the setting says."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class SourceFile:
     """One file that should be an image: its path inside the source, its class, what stands before the path in messages.
 
@@ -55,6 +56,10 @@ class SourceFile:
     def where(self) -> str:
         """Where it lies, for messages."""
         return self.source + self.name
+
+    def forget(self) -> None:
+        """Its image is known now: what reading it took is free."""
+        self.read = already_read
 
 
 @dataclass(frozen=True)
@@ -151,10 +156,13 @@ def _open_zip(path: Path) -> zipfile.ZipFile:
 
 
 def _zip(path: Path, archive: zipfile.ZipFile) -> Listing:
-    members = archive.infolist()
+    members, readers = archive.infolist(), _Members(archive)
     _refuse_bombs(path, members)
     tree = _Tree(str(path), ":")
-    for info in members:
+    archive.NameToInfo.clear()
+    members.reverse()
+    while members:  # what zipfile knows of a member goes when what is needed of it is kept
+        info = members.pop()
         parts, folder = _member_parts(path, info), info.filename.endswith(("/", "\\"))
         if any(_junk(p) for p in parts):
             tree.ignored += not folder
@@ -165,7 +173,7 @@ def _zip(path: Path, archive: zipfile.ZipFile) -> Listing:
             raise UserError(f"{path}: holds '{info.filename}' twice; pack it anew")
         else:
             tree.folders.update(_parents(parts))
-            tree.files[parts] = _Member(archive, info)
+            tree.files[parts] = readers.add(info)
     return tree.listing(inputs={path.name: sha256_file(path)})
 
 
@@ -198,16 +206,48 @@ def _member_parts(path: Path, info: zipfile.ZipInfo) -> Parts:
     return parts
 
 
+class _Members:
+    """What it takes to read the members of a zip, in arrays: a million ``ZipInfo`` would take half a gigabyte."""
+
+    COLUMNS = 7
+
+    def __init__(self, archive: zipfile.ZipFile):
+        self.archive = archive
+        self.numbers = array("q")
+        self.names = bytearray()
+
+    def add(self, info: zipfile.ZipInfo) -> Callable[[], bytes]:
+        """The reader of a member."""
+        name = info.orig_filename.encode()
+        where = (info.header_offset, info.compress_size, info.file_size, info.CRC)
+        kinds = info.compress_type << 16 | info.flag_bits
+        try:
+            self.numbers += array("q", (*where, kinds, len(self.names), len(name)))
+        except OverflowError:
+            return _nowhere
+        self.names += name
+        return _Member(self, len(self.numbers) - self.COLUMNS)
+
+    def read(self, place: int) -> bytes:
+        """The content of the member whose numbers begin at ``place``."""
+        offset, packed, size, crc, kinds, start, length = self.numbers[place : place + self.COLUMNS]
+        info = zipfile.ZipInfo(self.names[start : start + length].decode())
+        info.orig_filename = self.names[start : start + length].decode()
+        info.header_offset, info.compress_size, info.file_size, info.CRC = offset, packed, size, crc
+        info.compress_type, info.flag_bits = kinds >> 16, kinds & 0xFFFF
+        return self.archive.read(info)
+
+
 @dataclass(frozen=True, slots=True)
 class _Member:
     """Reads a member of a zip."""
 
-    archive: zipfile.ZipFile
-    info: zipfile.ZipInfo
+    members: _Members
+    place: int
 
     def __call__(self) -> bytes:
         try:
-            return self.archive.read(self.info)
+            return self.members.read(self.place)
         except (
             zipfile.BadZipFile,
             zlib.error,
@@ -218,6 +258,11 @@ class _Member:
             ValueError,
         ) as error:
             raise BadImage(f"damaged in the zip ({error})") from None
+
+
+def _nowhere() -> bytes:
+    """The reader of a member that should lie further away than any file is long."""
+    raise BadImage("damaged in the zip (its place is no number of a file)")
 
 
 def already_read() -> bytes:
