@@ -19,6 +19,12 @@ def train(
     save_every: Annotated[
         int | None, typer.Option(min=1, help="Images between two resume states, instead of the settings'.")
     ] = None,
+    progress: Annotated[
+        Path | None, typer.Option(help="Folder for what there is to see of it: curves, previews, numbers.")
+    ] = None,
+    previews: Annotated[
+        int | None, typer.Option(min=0, help="Looks at samples on the way, instead of the settings'.")
+    ] = None,
 ) -> None:
     """Train a network by denoising alone; killed and started again, it goes on where it was."""
     from featdiff.devices import compiling
@@ -27,15 +33,18 @@ def train(
 
     if processes > 1 or nodes > 1:
         same = ["--settings", settings, "--data", str(data), "--out", str(out), "--state", str(state)]
-        same += [] if save_every is None else ["--save-every", str(save_every)]
+        for option, value in {"save-every": save_every, "progress": progress, "previews": previews}.items():
+            same += [] if value is None else [f"--{option}", str(value)]
         launch(["train", *same], processes=processes, nodes=nodes)
 
     from featdiff.training.loop import train as run
+    from featdiff.watching.watcher import Watcher
 
     end_with_launcher()
     keep_freed_memory()
     compiling.keep_in(compiling.FOLDER)
     spec = settings_from(TrainSpec, settings)
-    if save_every is not None:
-        spec = spec.model_copy(update={"training": spec.training.model_copy(update={"save_every": save_every})})
-    run(spec, data, out, state=state)
+    given = {"save_every": save_every, "previews": previews}
+    kept = {name: value for name, value in given.items() if value is not None}
+    spec = spec.model_copy(update={"training": spec.training.model_copy(update=kept)})
+    run(spec, data, out, state=state, watcher=None if progress is None else Watcher(progress))
