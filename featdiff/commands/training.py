@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from featdiff.commands.options import Data, Out, SettingsText, settings_from
+from featdiff.commands.options import Data, Model, Out, SettingsText, settings_from
 from featdiff.settings.training import TrainSpec
 
 
@@ -48,3 +48,14 @@ def train(
     kept = {name: value for name, value in given.items() if value is not None}
     spec = spec.model_copy(update={"training": spec.training.model_copy(update=kept)})
     run(spec, data, out, state=state, watcher=None if progress is None else Watcher(progress))
+
+
+def progress(
+    model: Model,
+    folder: Annotated[Path, typer.Option(help="What 'featdiff train --progress' wrote.")],
+    out: Out,
+) -> None:
+    """Put together what a training showed of itself: numbers and previews, for the report and for other clones."""
+    from featdiff.training.record import write
+
+    write(folder, model, out)

@@ -9,14 +9,15 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
-from featdiff.watching import folder as files
-from featdiff.watching.folder import Record
+from featdiff.training import progress as files
+from featdiff.training.progress import Record
 
 WIDTH, HEIGHT, LEFT, BOTTOM = 440, 220, 52, 24  # of a chart, and the room for its numbers
 RENEWED = 10  # seconds
 COLOURS = ("#3b82c4", "#c4703b", "#2f9e77", "#a05cc0", "#8a8a2a")
 KNOWN = {"step", "images", "seconds"}
-LOGARITHMIC = {"loss", "learning_rate"}
+LOGARITHMIC = {"loss"}
+TITLES = {"psnr": "PSNR of test images in dB, at noise levels", "images_per_second": "images a second"}
 STYLE = """
 :root { color-scheme: light dark; }
 body { margin: 0 auto; max-width: 1000px; padding: 1rem; font: 16px/1.5 system-ui, "DejaVu Sans", sans-serif; }
@@ -47,42 +48,22 @@ def text(folder: Path, records: Sequence[Record], status: Mapping[str, Any]) -> 
 <html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">{renew}
 <link rel="icon" href="data:,"><title>Training {name}</title><style>{STYLE}</style></head>
 <body><h1>Training {name}</h1>
-<p>{escape(line(status))}</p><progress max="{done[1]}" value="{done[0]}"></progress>{said}
+<p>{escape(files.line(status))}</p><progress max="{done[1]}" value="{done[0]}"></progress>{said}
 <h2>Samples by the averaged weights</h2>{_film(folder, run)}
 <div class="charts">{charts}</div>
 <p class="said">The numbers: {name}/stats.jsonl</p></body></html>
 """
 
 
-def line(status: Mapping[str, Any]) -> str:
-    """How far a training is, in a line."""
-    parts = [f"step {status.get('step', 0)} of {status.get('steps', 0)}"]
-    if status.get("finished"):
-        return f"{parts[0]}, finished"
-    if (loss := status.get("loss")) is not None:
-        parts.append(f"loss {loss:.4f}")
-    if speed := status.get("images_per_second"):
-        parts.append(f"{speed:.0f} images/s" if speed >= 10 else f"{speed:.1f} images/s")
-    if (left := status.get("seconds_left")) is not None:
-        parts.append(f"{duration(left)} left")
-    return ", ".join(parts)
-
-
-def duration(seconds: float) -> str:
-    """A time in words: 40 s, 12 min, 3 h 20 min."""
-    if seconds < 60:
-        return f"{seconds:.0f} s"
-    minutes = round(seconds / 60)
-    return f"{minutes} min" if minutes < 60 else f"{minutes // 60} h {minutes % 60:02d} min"
-
-
 def _charts(records: Sequence[Record]) -> list[tuple[str, dict[str, list[tuple[float, float]]], bool]]:
-    """Title, curves by name, and whether the axis is logarithmic: PSNR in one chart, every other number in its own."""
-    names = dict.fromkeys(name for record in records for name in record if name not in KNOWN)
-    curves = {n: [(r["images"], r[n]) for r in records if n in r and math.isfinite(r[n])] for n in names}
-    together = {name.removeprefix("psnr_"): curves.pop(name) for name in list(curves) if name.startswith("psnr_")}
-    found = [(name.replace("_", " "), {"": points}, name in LOGARITHMIC) for name, points in curves.items()]
-    return [*found[:1], *([("PSNR in dB at noise level", together, False)] if together else []), *found[1:]]
+    """Title, curves by name, and whether the axis is logarithmic: a chart for what stands before a slash."""
+    found: dict[str, dict[str, list[tuple[float, float]]]] = {}
+    for record in records:
+        for name, value in record.items():
+            if name not in KNOWN and math.isfinite(value):
+                title, _, curve = name.partition("/")
+                found.setdefault(title, {}).setdefault(curve, []).append((record["images"], value))
+    return [(TITLES.get(name, name.replace("_", " ")), curves, name in LOGARITHMIC) for name, curves in found.items()]
 
 
 def chart(title: str, curves: Mapping[str, Sequence[tuple[float, float]]], *, log: bool) -> str:

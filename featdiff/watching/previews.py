@@ -155,7 +155,7 @@ class Previewer:
             t = self.judged.new_full((len(self.judged),), level)
             noisy = self.denoiser.process.corrupt(self.judged, t, streams.normal(number, tuple(self.judged.shape[1:])))
             estimate = self.denoiser(noisy, t, None if tell is None else tell(t, self.judged_labels))
-            found[f"psnr_{level:g}"] = psnr(estimate, self.judged).mean().item()
+            found[f"psnr/{level:g}"] = psnr(estimate, self.judged).mean().item()
         return found
 
 

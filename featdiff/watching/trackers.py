@@ -13,7 +13,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from featdiff.watching.folder import TENSORBOARD
+from featdiff.training.progress import TENSORBOARD
 
 
 class Tracker(Protocol):

@@ -11,10 +11,10 @@ from pathlib import Path
 from typing import Any
 
 from featdiff.errors import UserError
+from featdiff.training import progress as files
+from featdiff.training.progress import Record
 from featdiff.training.watched import Begun, Moment
-from featdiff.watching import folder as files
 from featdiff.watching import page, previews, trackers
-from featdiff.watching.folder import Record
 
 RECORDS = 400  # of a whole training
 STATUS_EVERY, PAGE_EVERY = 2.0, 20.0  # seconds

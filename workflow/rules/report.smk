@@ -15,6 +15,7 @@ rule report:
         levels=project.levels().values(),
         between=project.between(),
         repeats=project.repeats_table(),
+        progress=project.progress().values(),
         graph="workflow/rulegraph.json",
     output:
         report=project.path("report.html"),
@@ -36,6 +37,7 @@ rule report:
         levels=options("levels", map("=".join, project.levels().items())),
         between=options("between", [project.path("between", name) for name in project.params.between]),
         repeats=options("repeats-table", project.repeats_table()),
+        progress=options("progress", map("=".join, project.progress().items())),
     message:
         "Writing the report"
     shell:
@@ -43,5 +45,5 @@ rule report:
         " --denoising-table {input.denoising} --scatter-table {input.scatter} --distances-table {input.distances}"
         " --data {input.data}"
         " --centroids {input.centroids} --graph {input.graph} {params.mixture} {params.bridge} {params.levels} {params.between}"
-        " {params.repeats}"
+        " {params.repeats} {params.progress}"
         " --out {output.report} {input.samples} > {log} 2>&1"

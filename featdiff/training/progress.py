@@ -9,7 +9,7 @@ tensorboard/     the same for TensorBoard, where that is installed
 
 import json
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -87,7 +87,24 @@ def keep_until(folder: Path, run: Mapping[str, Any], images: int) -> list[Record
     return kept
 
 
-def each(root: Path, act: Callable[[str, Path], None]) -> None:
-    """Do something with the folder of each training below ``results/logs/train``, by name."""
-    for path in sorted(root.glob(f"*/{RUN}")):
-        act(path.parent.name, path.parent)
+def line(status: Mapping[str, Any]) -> str:
+    """How far a training is by its ``now.json``, in a line."""
+    place = f"step {status.get('step', 0)} of {status.get('steps', 0)}"
+    if status.get("finished"):
+        return f"{place}, finished"
+    parts = [place]
+    if (loss := status.get("loss")) is not None:
+        parts.append(f"loss {loss:.4f}")
+    if speed := status.get("images_per_second"):
+        parts.append(f"{speed:.0f} images/s" if speed >= 10 else f"{speed:.1f} images/s")
+    if (left := status.get("seconds_left")) is not None:
+        parts.append(f"{duration(left)} left")
+    return ", ".join(parts)
+
+
+def duration(seconds: float) -> str:
+    """A time in words: 40 s, 12 min, 3 h 20 min."""
+    if seconds < 60:
+        return f"{seconds:.0f} s"
+    minutes = round(seconds / 60)
+    return f"{minutes} min" if minutes < 60 else f"{minutes // 60} h {minutes % 60:02d} min"
