@@ -4,7 +4,7 @@ from snakemake.utils import min_version
 
 from workflow.common import Project, all_options, by_attempt, by_model, one_of, options, shell_prefix, verbatim
 from workflow.running import collect_seldom, hold, is_run, run_file, tell_of_changes
-from workflow.sources import begin, fingerprint, go_by
+from workflow.sources import accepted_words, begin, fingerprint, go_by
 from workflow.watching import show
 
 min_version("9.0")
