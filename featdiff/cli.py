@@ -13,12 +13,12 @@ from featdiff.commands.project import check, kinds, schema
 from featdiff.commands.reporting import report
 from featdiff.commands.sampling import between, gather, levels, sample_shard
 from featdiff.commands.tables import collect, repeats, sweep
-from featdiff.commands.training import progress, train
+from featdiff.commands.training import record_training, train
 from featdiff.errors import UserError
 
 PROJECT = (check, kinds, schema)
 STEPS = (
-    *(fetch, prepare, levels, train, progress, centroids, denoise, distances),
+    *(fetch, prepare, levels, train, record_training, centroids, denoise, distances),
     *(sample_shard, gather, between, embed, measure, between_measures),
     *(collect, sweep, repeats, report, mixture, mixture_bridge, mixture_page),
 )

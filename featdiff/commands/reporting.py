@@ -27,7 +27,7 @@ def report(
     levels: Annotated[list[str] | None, typer.Option(help="CORRUPTION=FILE, once for each corruption.")] = None,
     between: Annotated[list[Path] | None, typer.Option(help="A folder of images between classes and measures.")] = None,
     repeats_table: Annotated[Path | None, typer.Option(help="The table of 'featdiff repeats'.")] = None,
-    progress: Annotated[list[str] | None, typer.Option(help="MODEL=FILE, of 'featdiff progress'.")] = None,
+    progress: Annotated[list[str] | None, typer.Option(help="MODEL=FILE, of 'featdiff record-training'.")] = None,
     accepted: Annotated[list[str] | None, typer.Option(help="COMMAND=WORDS, of 'featdiff ledger accept'.")] = None,
 ) -> None:
     """Write the report: one page with pictures, curves, tables and what made them. --settings are all settings."""

@@ -50,7 +50,7 @@ def train(
     run(spec, data, out, state=state, watcher=None if progress is None else Watcher(progress))
 
 
-def progress(
+def record_training(
     model: Model,
     folder: Annotated[Path, typer.Option(help="What 'featdiff train --progress' wrote.")],
     out: Out,

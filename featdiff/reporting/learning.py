@@ -5,6 +5,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from markupsafe import Markup, escape
+from matplotlib.ticker import LogLocator
 
 from featdiff.reporting.curves import COLOURS
 from featdiff.reporting.drawing import LINES, Figure, Panel, log_axis, panel, picture
@@ -29,10 +30,9 @@ class Shown(NamedTuple):
 
 
 def figures(trainings: Sequence[Shown]) -> list[Figure]:
-    """Curves, and a film of each training that left previews; none where no training left a record."""
+    """A film of each training that left previews, and curves; none where no training left a record."""
     kept = [shown for shown in trainings if shown.record.stats]
-    found = [_curves(kept)] if kept else []
-    return found + [_film(shown) for shown in kept if shown.record.previews]
+    return [_film(shown) for shown in kept if shown.record.previews] + ([_curves(kept)] if kept else [])
 
 
 def words(trainings: Sequence[Shown]) -> Markup:
@@ -49,8 +49,12 @@ def _curves(trainings: Sequence[Shown]) -> Figure:
     with panel("learned-loss", "Training loss against images seen", parts, **SMALL) as axes:
         for shown in trainings:
             axes.plot(*_curve(shown.record.stats, LOSS), color=COLOURS[shown.colour], lw=1.4, label=shown.title)
-        axes.set(title="Training loss", xlabel="training images seen", yscale="log")
-        log_axis(axes.yaxis)
+        axes.set(title="Training loss", xlabel="training images seen")
+        low, high = axes.get_ylim()
+        if high > 4 * low > 0:
+            axes.set_yscale("log")
+            axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+            log_axis(axes.yaxis)
         axes.legend()
     psnr = _of_chart(trainings, PSNR)
     if psnr:
@@ -71,7 +75,7 @@ def _curves(trainings: Sequence[Shown]) -> Figure:
         parts += _chart(chart, trainings)
     caption = Markup(
         "<strong>How the networks learned.</strong> Against the training images seen: the mean loss since the point "
-        "before (logarithmic; the losses of the two models are not of one kind); the PSNR of a few test images, "
+        "before (the losses of the two models are not of one kind); the PSNR of a few test images, "
         "cleaned from three {levels} by the averaged weights of that moment; the learning rate. How many images a "
         "second there were is the machine's and stands in results/logs/train, beside the same curves."
     ).format(levels="levels of the corruption" if trainings[0].record.run.get("corruption") else "noise levels")

@@ -12,7 +12,7 @@ from typing import Any
 from featdiff.training import progress as files
 from featdiff.training.progress import Record
 
-WIDTH, HEIGHT, LEFT, BOTTOM = 440, 220, 52, 24  # of a chart, and the room for its numbers
+WIDTH, HEIGHT, LEFT, BOTTOM = 440, 220, 58, 24  # of a chart, and the room for its numbers
 RENEWED = 10  # seconds
 COLOURS = ("#3b82c4", "#c4703b", "#2f9e77", "#a05cc0", "#8a8a2a")
 KNOWN = {"step", "images", "seconds"}
@@ -91,18 +91,21 @@ def chart(title: str, curves: Mapping[str, Sequence[tuple[float, float]]], *, lo
         )
         drawn.append(f'<polyline points="{" ".join(places)}" fill="none" stroke="{colour}" stroke-width="1.6"/>{marks}')
         if name:
-            key.append(f'<tspan fill="{colour}">{escape(name)} </tspan>')
+            key.append(f' <span style="color:{colour}">{escape(name)}</span>')
     ends = [10**value if log else value for value in (high, low)]
     axis = f'<path d="M{LEFT} 8V{HEIGHT - BOTTOM}H{WIDTH}" fill="none" stroke="currentColor" opacity=".4"/>'
     numbers = (
-        f'<text x="{LEFT - 4}" y="18" text-anchor="end">{ends[0]:.3g}</text>'
-        f'<text x="{LEFT - 4}" y="{HEIGHT - BOTTOM}" text-anchor="end">{ends[1]:.3g}</text>'
+        f'<text x="{LEFT - 4}" y="18" text-anchor="end">{_number(ends[0])}</text>'
+        f'<text x="{LEFT - 4}" y="{HEIGHT - BOTTOM}" text-anchor="end">{_number(ends[1])}</text>'
         f'<text x="{LEFT}" y="{HEIGHT - 6}">0</text>'
         f'<text x="{WIDTH}" y="{HEIGHT - 6}" text-anchor="end">{last:,.0f} images</text>'
-        f'<text x="{WIDTH}" y="18" text-anchor="end">{"".join(key)}</text>'
     )
     head = f'<svg role="img" aria-label="{escape(title)}" viewBox="0 0 {WIDTH} {HEIGHT}">'
-    return f"<section><h2>{escape(title)}</h2>{head}{axis}{''.join(drawn)}{numbers}</svg></section>"
+    return f"<section><h2>{escape(title)}{','.join(key)}</h2>{head}{axis}{''.join(drawn)}{numbers}</svg></section>"
+
+
+def _number(value: float) -> str:
+    return f"{value:.3g}" if 0.01 <= abs(value) < 1e4 else f"{value:.2g}"
 
 
 def _film(folder: Path, run: Mapping[str, Any]) -> str:

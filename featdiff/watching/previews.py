@@ -25,7 +25,6 @@ from featdiff.features.centroids import CentroidTable
 from featdiff.features.denoising import psnr
 from featdiff.kinds.samplers import DpmSolver, SoftDdim
 from featdiff.models import checkpoint
-from featdiff.settings.centroids import Centroids
 from featdiff.training.watched import Begun
 
 CLASSES, ROW, PLAIN = 8, 4, 8  # classes with a row, images in it, images of a model that is told no class
@@ -90,17 +89,25 @@ class Previewer:
             grid = torch.linspace(0, 1, GRID, dtype=torch.float64)
         else:
             grid = levels.logarithmic(LOW, HIGH, GRID)
-        few = Centroids(draws=1, batch=EXAMPLES)
-        values = [
-            torch.stack(
-                [
-                    centroids.class_centroid(self.denoiser, self.examples[y], sigma, few, y, i)
-                    for i, sigma in enumerate(grid.tolist())
-                ]
-            )
-            for y in self.labels
-        ]
-        return CentroidTable(torch.stack(values).float(), grid.to(self.device), tuple(self.names), "")
+        every = torch.cat([self.examples[y] for y in self.labels])
+        counts = [len(self.examples[y]) for y in self.labels]
+        streams = seeds.Streams(self.spec.seed, [("preview centroid", i) for i in range(len(every))], every.device)
+        table = []
+        for number, level in enumerate(grid.tolist()):
+            noise = streams.normal(number, tuple(every.shape[1:]))
+            phi = self._in_parts(lambda x, t: self.denoiser.features(x, t), every, level, noise)
+            table.append(torch.stack([part.mean(0) for part in phi.double().split(counts)]))
+        return CentroidTable(torch.stack(table, 1).float(), grid.to(self.device), tuple(self.names), "")
+
+    def _in_parts(self, ask: Callable[..., Tensor], x: Tensor, level: float, noise: Tensor, *more: Tensor) -> Tensor:
+        """What the network says of corrupted images (N, C, H, W), in parts that are no larger than the training's."""
+        training = self.spec.training
+        parts = [part.split(training.micro_batch or training.batch) for part in (x, noise, *more)]
+        found = []
+        for clean, z, *rest in zip(*parts, strict=True):
+            t = clean.new_full((len(clean),), level)
+            found.append(ask(self.denoiser.process.corrupt(clean, t, z), t, *rest))
+        return torch.cat(found)
 
     def _draw(self, tell: Callable[[Tensor, Tensor], Tensor] | None) -> Tensor:
         described, columns = self.begun.description, PLAIN if tell is None else ROW
@@ -152,9 +159,14 @@ class Previewer:
         )
         found = {}
         for number, level in enumerate(self.levels):
-            t = self.judged.new_full((len(self.judged),), level)
-            noisy = self.denoiser.process.corrupt(self.judged, t, streams.normal(number, tuple(self.judged.shape[1:])))
-            estimate = self.denoiser(noisy, t, None if tell is None else tell(t, self.judged_labels))
+            noise = streams.normal(number, tuple(self.judged.shape[1:]))
+            estimate = self._in_parts(
+                lambda x, t, labels: self.denoiser(x, t, None if tell is None else tell(t, labels)),
+                self.judged,
+                level,
+                noise,
+                self.judged_labels,
+            )
             found[f"psnr/{level:g}"] = psnr(estimate, self.judged).mean().item()
         return found
 

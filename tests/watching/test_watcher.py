@@ -1,13 +1,9 @@
 """A watched training ends with the same bits, and says from where it goes on; its folder holds what it showed."""
 
 import itertools
-import json
 import os
 import random
 import signal
-import subprocess
-import sys
-import time
 
 import numpy as np
 import pytest
@@ -15,6 +11,7 @@ import torch
 from PIL import Image
 
 from featdiff import meaning
+from featdiff.cli import app
 from featdiff.training import loop, resume
 from featdiff.training import progress as files
 from featdiff.watching import page, previews
@@ -181,22 +178,40 @@ def test_a_training_reaches_nothing_that_watches():
     assert not [name for name in reached if "samplers" in name or "reporting" in name or "evaluation" in name]
 
 
-def test_the_command_watches_and_sigterm_loses_nothing(tiny_spec, tiny_dataset, tmp_path):
-    longer = tiny_spec.model_copy(update={"training": tiny_spec.training.model_copy(update={"images": 160_000})})
-    options = ["--settings", longer.model_dump_json(), "--data", tiny_dataset, "--out", tmp_path / "c.safetensors"]
-    options += ["--state", tmp_path / "state", "--progress", tmp_path / "guided", "--previews", "1000"]
-    command = [sys.executable, "-m", "featdiff.cli", "train", *map(str, options)]
-    environment = {**os.environ, "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
-    for start in range(2):
-        run = subprocess.Popen(command, stderr=subprocess.PIPE, env=environment, text=True)
-        deadline = time.monotonic() + 120
-        before = len(files.records(tmp_path / "guided"))
-        while len(files.records(tmp_path / "guided")) < before + 2 and run.poll() is None:
-            assert time.monotonic() < deadline
-            time.sleep(0.05)
-        run.send_signal(signal.SIGTERM)
-        said = run.communicate(timeout=60)[1]
-        assert run.returncode == 143
-        assert ("that is as far as it had come" in said) == (start == 1)
-    status = json.loads((tmp_path / "guided/now.json").read_text())
-    assert status["steps"] == 10_000 and status["images_per_second"] > 0 and status["seconds_left"] > 0
+def test_told_to_stop_it_loses_nothing_and_says_so(tiny_spec, tiny_dataset, tmp_path, capfd):
+    progress = tmp_path / "guided"
+
+    class Stops(Watcher):
+        def look(self, moment):
+            super().look(moment)
+            if moment.step == 30:
+                os.kill(os.getpid(), signal.SIGTERM)
+
+    out = tmp_path / "checkpoint.safetensors"
+    with pytest.raises(SystemExit):
+        loop.train(tiny_spec, tiny_dataset, out, state=tmp_path / "state", watcher=Stops(progress))
+    loop.train(tiny_spec, tiny_dataset, out, state=tmp_path / "state", watcher=Watcher(progress))
+    said = capfd.readouterr().err
+    assert "training goes on from image 496 of 960, step 31" in said and "that is as far as it had come" in said
+
+
+def test_the_command_watches_when_it_is_told_where(tiny_spec, tiny_dataset, tmp_path):
+    short = tiny_spec.model_copy(update={"training": tiny_spec.training.model_copy(update={"images": 160})})
+    options = ["--settings", short.model_dump_json(), "--data", tiny_dataset, "--out", tmp_path / "c.safetensors"]
+    options += ["--state", tmp_path / "state", "--progress", tmp_path / "guided", "--previews", "0"]
+    app(["train", *map(str, options)], standalone_mode=False)
+    (record,) = files.records(tmp_path / "guided")
+    assert record["images"] == 160 and "psnr/0.1" not in record
+    assert not files.previews(tmp_path / "guided") and (tmp_path / "guided.html").is_file()
+
+
+def test_trackers_are_told_the_same_where_they_are_installed(tiny_spec, tiny_dataset, tmp_path):
+    pytest.importorskip("tensorboard")
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    short = tiny_spec.model_copy(update={"training": tiny_spec.training.model_copy(update={"images": 160})})
+    watched(short, tiny_dataset, tmp_path)
+    events = EventAccumulator(str(tmp_path / "progress/guided" / files.TENSORBOARD)).Reload()
+    (record,) = files.records(tmp_path / "progress/guided")
+    assert events.Scalars("loss")[-1].value == pytest.approx(record["loss"])
+    assert events.Tags()["images"] == ["previews"]

@@ -1,5 +1,5 @@
 # A data set -> a trained network. The resume state lies in .featdiff/state, outside the outputs: kill it, start it again.
-# What there is to see of it lies beside its log, and changes nothing; when it is over, that is put together for the report.
+# What there is to see of it lies beside its log, and changes nothing.
 
 
 rule train:
@@ -33,25 +33,3 @@ rule train:
         " --out {output.model} --save-every {resources.save_every}"
         " --progress {params.progress:q} --previews {resources.previews}"
         " --processes {resources.processes} --nodes {resources.nodes} > {log} 2>&1"
-
-
-rule progress:
-    input:
-        model=project.path("models/{model}/checkpoint.safetensors"),
-    output:
-        progress=project.path("models/{model}/progress.zip"),
-    log:
-        project.path("logs/progress/{model}.log"),
-    benchmark:
-        project.path("benchmarks/progress/{model}.tsv")
-    resources:
-        mem_mb=by_attempt(1000),
-        runtime=20,
-    params:
-        code=fingerprint("train.smk", "progress"),
-        sections=[],
-        folder=lambda wildcards: project.progress_folder(wildcards.model),
-    message:
-        "What the training of {wildcards.model} has shown"
-    shell:
-        "featdiff progress --model {input.model} --folder {params.folder:q} --out {output.progress} > {log} 2>&1"
