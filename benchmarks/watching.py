@@ -93,10 +93,10 @@ def main() -> None:
     seconds = watcher.seconds
     training, spent = total - seconds["look"] - seconds["end"], sum(seconds.values())
     print(f"{options.model}: {spec.training.images} images on {devices.pick_device()}, trained in {training:.1f} s")
+    print(f"{len(previews)} previews, {len(records)} records and the page took {spent:.2f} s,")
     print(
-        f"{len(previews)} previews, {len(records)} records, page: {spent:.2f} s, of these {seconds['begin']:.2f} s before"
+        f"{seconds['begin']:.2f} s of them before the first step: {100 * spent / training:.2f}% of the training's time"
     )
-    print(f"the first step; {100 * spent / training:.2f}% of the training's time")
 
 
 if __name__ == "__main__":
