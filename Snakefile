@@ -4,7 +4,8 @@ from snakemake.utils import min_version
 
 from workflow.common import Project, all_options, by_attempt, by_model, one_of, options, shell_prefix, verbatim
 from workflow.running import collect_seldom, hold, is_run, run_file, tell_of_changes
-from workflow.sources import begin, fingerprint, go_by
+from workflow.sources import accepted_words, begin, fingerprint, go_by
+from workflow.watching import show
 
 min_version("9.0")
 
@@ -36,6 +37,7 @@ wildcard_constraints:
 
 include: "workflow/rules/data.smk"
 include: "workflow/rules/train.smk"
+include: "workflow/rules/progress.smk"
 include: "workflow/rules/centroids.smk"
 include: "workflow/rules/sample.smk"
 include: "workflow/rules/evaluate.smk"
@@ -69,6 +71,7 @@ if project.params.repeats:
 
 if is_run(workflow):
     begin(run_file(project.results))
+    show(project.path("logs/train"), workflow)
 
 
 onsuccess:

@@ -4,7 +4,7 @@ A comment, a docstring, a line break or the words of a message change no result,
 is followed by names: through imports at any depth, attributes of modules, re-exports. A name that can't be followed
 stands for all of its module; so a digest may change when no result does, and not the other way round. Values that are
 looked up while the program runs (``getattr``, a name in a string) are not followed: the package has its tables written
-out for that reason.
+out for that reason. One package is passed by, because it only watches (:data:`ASIDE`); tests hold it to that.
 
 Nothing here imports what it reads, and all that was read once is kept under the digest of its file (:data:`KEPT`).
 """
@@ -25,6 +25,7 @@ KEPT = Path(".featdiff/meaning.json")
 EFFECTS = ""  # stands for what a module does when it is imported
 WHOLE = "*"  # stands for all of a module
 SPOKEN = {"print", "tqdm", "echo", "write", "warn", "set_postfix", "set_description"}  # calls whose words people read
+ASIDE = f"{PACKAGE}.watching"  # is told how things go and gives nothing back: no digest depends on it
 WORDS = {"help", "description", "title", "examples", "rich_help_panel"}  # arguments that people read
 
 EXTENDING = f"{PACKAGE}.extending"
@@ -61,7 +62,7 @@ def reached(nodes: Iterable[Node]) -> dict[str, str]:
     seen: set[Node] = set()
     while todo:
         node = todo.pop()
-        if node in seen:
+        if node in seen or _aside(node):
             continue
         seen.add(node)
         todo += code.beyond(node)
@@ -72,6 +73,10 @@ def reached(nodes: Iterable[Node]) -> dict[str, str]:
         for path in _package_data(folder, code.root):
             found[path.relative_to(code.root).as_posix()] = _sha256(path.read_bytes())
     return found
+
+
+def _aside(node: Node) -> bool:
+    return f"{node[0]}.".startswith(f"{ASIDE}.")
 
 
 def with_outside(parts: dict[str, str], files: Iterable[Path]) -> dict[str, str]:

@@ -116,6 +116,15 @@ class Project:
         guided = self.params.models[model].condition == "feature"
         return [self.path("models", model, "centroids.npz")] if guided else []
 
+    def progress_folder(self, model: str) -> str:
+        """Where there is something to see of a training while it runs."""
+        return self.path("logs/train", model)
+
+    def progress(self) -> dict[str, str]:
+        """The records of the trainings that the report shows, by model."""
+        shown = [self.params.samplings[name].model for name in (self.params.report.guided, self.params.report.baseline)]
+        return {model: self.path("models", model, "progress.zip") for model in dict.fromkeys(shown)}
+
     def guide_of(self, sampling: str) -> list[str]:
         """The centroids that guide a set of samples, if any."""
         row = self.params.samplings[sampling]

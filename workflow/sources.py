@@ -67,6 +67,12 @@ def fingerprint(rule_file: str, *commands: str) -> str:
     return name
 
 
+def accepted_words() -> list[str]:
+    """The user's words that let results stand as they are, whatever the code is by now: COMMANDS=WHY."""
+    standing = {code.key: code.digest for code in CODES.values()}
+    return [f"{word.stage}={word.why}" for word in accepted.read() if standing.get(word.stage) == word.counts_as]
+
+
 def reach(rule_file: str, *commands: str) -> dict[str, str]:
     """The digests of all that a rule's results depend on in the code."""
     found = {f"workflow/rules/{rule_file}": meaning.rule_text(Path("workflow", "rules", rule_file))}

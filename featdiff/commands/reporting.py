@@ -27,6 +27,8 @@ def report(
     levels: Annotated[list[str] | None, typer.Option(help="CORRUPTION=FILE, once for each corruption.")] = None,
     between: Annotated[list[Path] | None, typer.Option(help="A folder of images between classes and measures.")] = None,
     repeats_table: Annotated[Path | None, typer.Option(help="The table of 'featdiff repeats'.")] = None,
+    progress: Annotated[list[str] | None, typer.Option(help="MODEL=FILE, of 'featdiff record-training'.")] = None,
+    accepted: Annotated[list[str] | None, typer.Option(help="COMMAND=WORDS, of 'featdiff ledger accept'.")] = None,
 ) -> None:
     """Write the report: one page with pictures, curves, tables and what made them. --settings are all settings."""
     from featdiff.reporting import between as classes_between
@@ -58,6 +60,8 @@ def report(
         distances=distances_table,
         rules=graph,
         levels={name: Path(file) for name, _, file in (entry.partition("=") for entry in levels or [])},
+        progress={name: Path(file) for name, _, file in (entry.partition("=") for entry in progress or [])},
+        accepted=[(command, why) for command, _, why in (entry.partition("=") for entry in accepted or [])],
         out=out,
         sections=sections,
     )

@@ -75,6 +75,7 @@ class Figure:
     caption: Markup
     key: Sequence[tuple[str, str]] = field(default=())  # colour variable and meaning
     narrow: bool = False  # small panels, three in a row
+    films: bool = False  # panels one below the other
 
 
 @contextmanager
@@ -124,10 +125,16 @@ def png_uri(pixels: np.ndarray) -> str:
 
 
 def picture(pixels: np.ndarray, alt: str, *, scale: int) -> Markup:
-    """Pixels (H, W, C) uint8 as an image of the page, enlarged a whole number of times without smoothing."""
+    """Pixels (H, W, C) uint8 as an image of the page, enlarged a whole number of times without smoothing.
+
+    A click, or the space bar, shows it as large as the screen, and another takes it back: a box to tick, no script.
+    """
     height, width = (scale * n for n in pixels.shape[:2])
-    template = '<img class="pixels" src="{}" width="{}" height="{}" alt="{}">'
-    return Markup(template).format(png_uri(pixels), width, height, alt)
+    template = (
+        '<label class="zoom"><input type="checkbox" aria-label="Enlarge: {alt}">'
+        '<img class="pixels" src="{uri}" width="{width}" height="{height}" alt="{alt}"></label>'
+    )
+    return Markup(template).format(uri=png_uri(pixels), width=width, height=height, alt=alt)
 
 
 def short(name: str, length: int = 18) -> str:

@@ -25,6 +25,7 @@ from featdiff.reporting import (
     grids,
     isometry,
     kinds,
+    learning,
     provenance,
     soft,
     tables,
@@ -34,6 +35,7 @@ from featdiff.reporting import (
 from featdiff.reporting.drawing import Figure, Panel
 from featdiff.settings.project import Params
 from featdiff.settings.sampling import Sampling
+from featdiff.training import record
 
 TABLES = {
     "quality": ("samples", "class", "measure", "value", "spread", "interval", "count", "protocol"),
@@ -85,9 +87,15 @@ def write_report(
     out: Path,
     rules: Path | None = None,
     levels: Mapping[str, Path] | None = None,
+    progress: Mapping[str, Path] | None = None,
+    accepted: Sequence[tuple[str, str]] = (),
     sections: Sequence[Section] = (),
 ) -> None:
-    """Write the page; ``samples`` has the archives of ``settings.report.guided`` and ``.baseline`` by these names."""
+    """Write the page; ``samples`` has the archives of ``settings.report.guided`` and ``.baseline`` by these names.
+
+    ``progress`` are the records of their trainings by model, ``accepted`` the user's words by command: which
+    changes of its code have no effect on results.
+    """
     settings = settings.without_copies()
     files = {"data set": dataset, "centroids": centroids, "metrics": metrics}
     files |= {f"samples {name}": path for name, path in samples.items()}
@@ -116,10 +124,25 @@ def write_report(
         frechet = distance_name(settings.evaluation.extractor)
         shown = soft.figures(settings, levels, inputs.quality, frechet)
         sections = (*sections, Section(soft.ANCHOR, "Soft diffusion", figures=shown))
-    artifacts.write_text(out, render(settings, inputs, sections))
+    trained = _training(_names(settings), progress or {})
+    artifacts.write_text(out, render(settings, inputs, sections, training=trained, accepted=accepted))
 
 
-def render(settings: Params, inputs: _Inputs, sections: Sequence[Section]) -> str:
+def _training(names: targets.Names, progress: Mapping[str, Path]) -> Section | None:
+    """The section on the trainings of both models, where their records are given."""
+    models = {names.guided_model: ("guided", "guided model"), names.baseline_model: ("mixture", "mixture model")}
+    found = [learning.Shown(*models[name], record.read(path)) for name, path in progress.items() if name in models]
+    return Section(learning.ANCHOR, learning.TITLE, learning.words(found), learning.figures(found)) if found else None
+
+
+def render(
+    settings: Params,
+    inputs: _Inputs,
+    sections: Sequence[Section],
+    *,
+    training: Section | None,
+    accepted: Sequence[tuple[str, str]],
+) -> str:
     """The page as text; the same inputs give the same text."""
     names = _names(settings)
     frechet = distance_name(settings.evaluation.extractor)
@@ -166,10 +189,11 @@ def render(settings: Params, inputs: _Inputs, sections: Sequence[Section]) -> st
         embedding=embedding.embedding(inputs.centroids, inputs.sigmas, classes, _thumbnails(inputs.data, shown)),
         isometry=isometry.isometry(inputs.distances, guided_model, _judges(settings, guided_model)),
         sections=sections,
+        training=training,
         graph=graph.draw(inputs.rules) if inputs.rules else None,
         settings=yaml.safe_dump(settings.model_dump(mode="json"), sort_keys=False, allow_unicode=True, width=100),
         kinds=kinds.table(settings),
-        artifacts=provenance.artifacts_table(inputs.made, inputs.digests),
+        artifacts=provenance.artifacts_table(inputs.made, inputs.digests, accepted),
         versions=provenance.versions_table(inputs.made),
     )
 

@@ -1,6 +1,6 @@
 """What made the report: versions and digests, from the manifests of the artifacts it shows."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from featdiff.artifacts import Manifest
 from featdiff.reporting.tables import Cell, Group, Row, Table
@@ -9,9 +9,24 @@ SHORT = 12  # digits of a digest
 INPUTS = 8  # of an artifact that are named
 
 
-def artifacts_table(made: Mapping[str, Manifest], digests: Mapping[str, str]) -> Table:
+MAKERS = {  # the commands whose code a kind of artifact comes of, beside that of the checkpoint it was made with
+    "dataset": ("prepare",),
+    "centroids": ("centroids",),
+    "samples": ("sample-shard", "gather"),
+    "metrics": ("collect", "measure", "embed", "denoise", "distances"),
+}
+
+
+def artifacts_table(
+    made: Mapping[str, Manifest], digests: Mapping[str, str], accepted: Sequence[tuple[str, str]] = ()
+) -> Table:
     """The artifacts by name: kind, SHA-256 of the file, digest of the source that made it, inputs; ``digests`` of the
-    files."""
+    files.
+
+    ``accepted`` are commands with the user's word why a change of their code has no effect on results; they stand
+    beside the artifacts whose version they let stand.
+    """
+    words = {name: _accepted(m, accepted) for name, m in made.items()}
     rows = [
         Row(
             name,
@@ -21,6 +36,7 @@ def artifacts_table(made: Mapping[str, Manifest], digests: Mapping[str, str]) ->
                 Cell(digests[name][:SHORT], mark="digest"),
                 Cell(m.code[:SHORT], mark="digest"),
                 Cell(_inputs(m) or "–", mark="inputs"),
+                *([Cell("; ".join(words[name]) or "–", mark="words")] if any(words.values()) else []),
             ],
         )
         for name, m in made.items()
@@ -31,7 +47,20 @@ def artifacts_table(made: Mapping[str, Manifest], digests: Mapping[str, str]) ->
             "The column Source differs: the artifacts were not all made by the same version of featdiff's source code."
         )
     caption = "The artifacts that the report shows. An input's digest is that of the file it was made from."
-    return Table("artifacts", caption, ["Kind", "File", "Source", "Inputs"], [Group("", rows)], notes, "Artifact")
+    columns = ["Kind", "File", "Source", "Inputs"]
+    if any(words.values()):
+        columns.append("Accepted changes")
+        notes.append(
+            "Accepted changes: code that was changed after the artifact was made, with the word of this project's user "
+            "that the change has no effect on it (featdiff ledger accept)."
+        )
+    return Table("artifacts", caption, columns, [Group("", rows)], notes, "Artifact")
+
+
+def _accepted(made: Manifest, accepted: Sequence[tuple[str, str]]) -> list[str]:
+    """The words that stand for an artifact: of the commands that made it, and of the training before it."""
+    commands = {*MAKERS.get(made.kind, ()), *(["train"] if "checkpoint" in made.inputs else [])}
+    return [f"{key}: {why}" for key, why in accepted if commands & set(key.split("-with-"))]
 
 
 def _inputs(made: Manifest) -> str:

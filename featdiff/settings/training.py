@@ -85,6 +85,14 @@ class Training(Settings):
     save_every: Count = Field(
         20000, description="Images between two resume states.", json_schema_extra={"changes_bits": False}
     )
+    previews: Annotated[int, Field(ge=0)] = Field(
+        12,
+        description=(
+            "Looks at samples over the whole training, at most: fewer where they would take more than about a "
+            "hundredth of it. 0 for none."
+        ),
+        json_schema_extra={"changes_bits": False},
+    )
 
     @model_validator(mode="after")
     def _check(self) -> "Training":

@@ -35,6 +35,7 @@ from featdiff.training.accumulation import backward
 from featdiff.training.batches import Batches
 from featdiff.training.flat import Flat
 from featdiff.training.processes import accelerator_of, any_of, from_first
+from featdiff.training.watched import Begun, Moment, Watcher
 
 CHECK_EVERY = 50  # steps between two looks at the loss: a look waits for the device
 
@@ -99,6 +100,7 @@ class Run:
     step: int = 0
     saved: int = 0
     losses: Tensor = field(default_factory=lambda: torch.zeros(0))  # of each step so far, of the whole batch
+    watcher: Watcher | None = None
 
     def load(self, state: resume.State | None) -> None:
         if state is not None:
@@ -110,6 +112,12 @@ class Run:
         """The averaged weights by name: views into the average of what is trained, and copies of what is not."""
         trained = self.flat.named(self.average)
         return {name: trained.get(name, value.clone()) for name, value in self.denoiser.state_dict().items()}
+
+    def tell(self, numbers: dict[str, float]) -> None:
+        """Tell the watcher, if there is one, how far the training is; ``numbers`` are of this step."""
+        if self.watcher is not None:
+            copies = lambda: {name: value.clone() for name, value in self.averages().items()}  # noqa: E731
+            self.watcher.look(Moment(self.step, self.losses, numbers, copies))
 
     def save(self) -> None:
         """Write the resume state; only the first process does."""
@@ -133,11 +141,12 @@ class Run:
             )
 
 
-def train(spec: TrainSpec, data: Path, out: Path, *, state: Path) -> None:
+def train(spec: TrainSpec, data: Path, out: Path, *, state: Path, watcher: Watcher | None = None) -> None:
     """Train a network on the archive ``data`` and write the averaged weights to ``out``.
 
     ``state`` is the root of the resume states. Killed at any moment and started again, it goes on where it was; SIGTERM
-    saves a state first; a finished run returns at once. Raises :class:`UserError` when the loss is not finite.
+    saves a state first; a finished run returns at once. ``watcher`` is told how it goes. Raises :class:`UserError` when
+    the loss is not finite.
     """
     device = devices.pick_device()
     if spec.training.compile is True:
@@ -151,13 +160,21 @@ def train(spec: TrainSpec, data: Path, out: Path, *, state: Path) -> None:
     if spec.only is not None:
         images = images.select(label=label_of(spec.only, description.classes))
     run, objective = start(spec, description, accelerator, resume.folder(state, made))
+    words: list[str] = []
     if accelerator.is_main_process:
         artifacts.remove_leftovers(run.keep / resume.FILE)
         code = meaning.parts_of(train)
-        for words in [] if (run.keep / resume.FILE).is_file() else resume.unlike(state, made, code):
-            print(words, file=sys.stderr)
+        words = [] if (run.keep / resume.FILE).is_file() else resume.unlike(state, made, code)
+        for word in words:
+            print(word, file=sys.stderr)
         resume.describe(run.keep, made, code)
-    run.load(from_first(accelerator, lambda: resume.read_state(run.keep, run.denoiser)))
+    run.load(from_first(accelerator, lambda: resume.read_state(run.keep, run.denoiser, tell=words.append)))
+    if accelerator.is_main_process and watcher is not None:
+        total = -(-spec.training.images // spec.training.batch)
+        watcher.begin(
+            Begun(spec, description, data, images, device, run.step, total, run.keep / resume.FILE, tuple(words))
+        )
+        run.watcher = watcher
     share = (accelerator.process_index, accelerator.num_processes)
     at_once = spec.training.micro_batch or spec.training.batch // accelerator.num_processes
     unit = spec.training.partners + 1 if spec.condition == "feature" else 1
@@ -168,6 +185,8 @@ def train(spec: TrainSpec, data: Path, out: Path, *, state: Path) -> None:
     if accelerator.is_main_process:
         run.save()
         checkpoint.write(out, run.averages(), description, made)
+        if watcher is not None:
+            watcher.end()
     accelerator.end_training()
 
 
@@ -227,6 +246,8 @@ def steps(
                 run.check(mean)
                 run.losses = torch.cat([run.losses, losses_since])
                 bar.set_postfix(loss=f"{mean:.4f}", refresh=False)
+                if not stop:
+                    run.tell({"learning_rate": run.optimizer.param_groups[0]["lr"]})
             if save:
                 run.saved = run.step
                 if accelerator.is_main_process:

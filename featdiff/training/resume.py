@@ -7,7 +7,7 @@ and left behind: training starts afresh, which costs time and changes nothing.
 
 import json
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
@@ -102,9 +102,11 @@ def save_state(
         aside.write_bytes(save(plain, metadata={"state": json.dumps({"step": step, "digest": _digest(step, plain)})}))
 
 
-def read_state(path: Path, model: nn.Module | None = None) -> State | None:
+def read_state(
+    path: Path, model: nn.Module | None = None, *, tell: Callable[[str], None] | None = None
+) -> State | None:
     """The state in ``path``, of ``model`` if one is given; None when there is no whole one, so that training starts
-    afresh."""
+    afresh: ``tell`` is told why, too."""
     try:
         whole = (path / FILE).read_bytes()  # at once: safe_open opens a file twice, and a writer may come in between
         header = json.loads(whole[8 : 8 + int.from_bytes(whole[:8], "little")])
@@ -117,7 +119,10 @@ def read_state(path: Path, model: nn.Module | None = None) -> State | None:
     except FileNotFoundError:
         return None
     except (SafetensorError, OSError, KeyError, TypeError, ValueError, RuntimeError) as error:
-        print(f"{path / FILE}: {error}; training starts afresh", file=sys.stderr)
+        words = f"{path / FILE}: {error}; training starts afresh"
+        print(words, file=sys.stderr)
+        if tell is not None:
+            tell(words)
         return None
     return state
 

@@ -14,7 +14,7 @@ DVC_FILE = Path("dvc.yaml")
 GRAPH_FILE = Path("workflow/rulegraph.json")
 CODE_FILE = Path("workflow/code.json")
 RUNNING = "trainings."  # rows with settings that change no bits
-WITHOUT_BITS = {"save_every"}
+WITHOUT_BITS = {"save_every", "previews"}
 HEADER = (
     "# Generated from the Snakefile's graph by `featdiff ledger write`. Do not edit: "
     "change the rules and write it again.\n"

@@ -18,6 +18,7 @@ ROOT = Path(__file__).resolve().parents[2]
 RULES = {
     "prepare": "data",
     "train": "train",
+    "record-training": "progress",
     "centroids": "centroids",
     "denoise": "centroids",
     "distances": "centroids",
@@ -161,6 +162,28 @@ def test_a_change_of_loss_network_or_noise_changes_trainings(tree, file, old, ne
     assert {"train", "mixture-bridge"} <= found and "prepare" not in found and "measure" not in found
 
 
+@pytest.mark.parametrize(
+    ("file", "old", "new"),
+    [
+        ("featdiff/watching/previews.py", "STEPS = 10", "STEPS = 11"),
+        ("featdiff/watching/previews.py", "def write(", "NEW = len('a new constant')\n\n\ndef write("),
+        ("featdiff/watching/watcher.py", "RECORDS = 400", "RECORDS = 300"),
+        ("featdiff/watching/page.py", "WIDTH, HEIGHT,", "HEIGHT, WIDTH,"),
+    ],
+)
+def test_what_only_watches_changes_nothing(tree, file, old, new):
+    assert not changed(tree, file, old, new)
+
+
+def test_what_the_report_shows_of_trainings_is_no_trainings(tree):
+    kept = 'TIMES = ("seconds",'
+    assert changed(tree, "featdiff/training/record.py", kept, "TIMES = (") == {"record-training"}
+    assert changed(tree, "featdiff/reporting/learning.py", "FRAME = 96", "FRAME = 97") == {"report"}
+    assert changed(tree, "workflow/rules/progress.smk", "featdiff record", "nice featdiff record") == {
+        "record-training"
+    }
+
+
 def test_a_template_is_the_reports(tree):
     assert changed(tree, "featdiff/reporting/report.css", "{", "{ ") >= {"report"}
     assert "train" not in changed(tree, "featdiff/reporting/report.css", "{", "{ ")
@@ -219,6 +242,7 @@ def test_what_a_command_calls_is_in_its_closure(tiny_dataset, tiny_spec, tmp_pat
         "gather": (None, ["0.zip", "--out", "s.zip"]),
         "embed": (settings, ["--images", str(tiny_dataset), "--out", "d.npz"]),
         "denoise": ({"images_per_class": 4}, [*data, *told, "--centroids", "t.npz", "--name", "m", "--out", "p.json"]),
+        "record-training": (None, [*told, "--folder", "watched", "--out", "r.zip"]),
         "measure": (settings, [*data, "--data-features", "d.npz", "--out", "e.json", "--name", "real"]),
     }
     for name, (values, arguments) in steps.items():

@@ -41,10 +41,11 @@ def resize(browser, width: int) -> None:
 
 def test_every_picture_is_decoded_and_seen(browser, run):
     sizes = browser.execute_script(
+        "document.querySelectorAll('details').forEach(d => d.open = true);"
         "return [...document.images].map(i => [i.complete, i.naturalWidth, i.naturalHeight, "
         "i.getBoundingClientRect().width])"
     )
-    assert len(sizes) == 3 * len(run.classes)
+    assert len(sizes) == (3 + 2) * len(run.classes)
     assert all(complete and min(size) > 0 for complete, *size in sizes)
     boxes = browser.execute_script(
         "return [...document.querySelectorAll('figure svg')].map(s => s.getBoundingClientRect()).map(r => [r.width, "
@@ -71,6 +72,28 @@ def test_page_is_not_wider_than_the_screen(browser, width):
     )
     assert inner == width
     assert max(page, body) <= width
+
+
+@pytest.mark.parametrize("width", [1280, 390])
+def test_a_click_enlarges_a_picture_to_the_screen_and_another_takes_it_back(browser, width):
+    resize(browser, width)
+    picture = browser.find_element("css selector", "#samples .zoom img")
+    before = picture.size
+    picture.click()
+    place = "const r = arguments[0].getBoundingClientRect(); return [r.x, r.y, r.width]"
+    assert browser.execute_script(place, picture) == [0, 0, width]
+    picture.click()
+    assert picture.size == before
+
+
+def test_the_nearest_real_images_are_one_click_away(browser):
+    resize(browser, 1280)
+    browser.execute_script("document.querySelectorAll('details').forEach(d => d.open = false)")
+    summary = browser.find_element("css selector", "#samples details.near summary")
+    picture = browser.find_element("css selector", "#samples details.near img")
+    assert not picture.is_displayed()
+    summary.click()
+    assert picture.is_displayed()
 
 
 @pytest.mark.parametrize("width", [1280, 390])

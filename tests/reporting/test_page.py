@@ -12,7 +12,7 @@ from featdiff import cli
 from featdiff.errors import UserError
 from featdiff.reporting.page import Section
 
-SECTIONS = ("targets", "samples", "quality", "denoising", "features", "made")
+SECTIONS = ("samples", "targets", "quality", "denoising", "features", "made")
 
 
 @pytest.fixture(scope="module")
@@ -30,8 +30,12 @@ def test_section_is_there_with_a_heading(page, name):
     assert page.xpath(f"//section[@id='sec-{name}']/h2")
 
 
+def test_pictures_come_first_and_then_the_verdicts(page):
+    assert [s.removeprefix("sec-") for s in page.xpath("//main/section/@id")][:2] == ["samples", "targets"]
+
+
 def test_every_class_has_three_grids_of_its_images(page, run):
-    pictures = page.xpath("//figure[@id='samples']//img")
+    pictures = page.xpath("//figure[@id='samples']//div[starts-with(@class, 'grid')]//img")
     assert len(pictures) == 3 * len(run.classes)
     assert all(
         p.get("src").startswith("data:image/png;base64,") and p.get("alt").startswith("6 images") for p in pictures
@@ -106,7 +110,9 @@ def test_many_classes_in_colour_stay_below_the_size_limit(make, write, tmp_path)
     out = write(run, tmp_path / "report.html")
     page = html.fromstring(out.read_text(encoding="utf-8"))
     assert out.stat().st_size < 5_000_000
-    assert len(page.xpath("//figure[@id='samples']//img")) == 3 * 12
+    assert len(page.xpath("//figure[@id='samples']//div[starts-with(@class, 'grid')]//img")) == 3 * 12
+    folded = page.xpath("//details/figure[@id='more-samples']//div[starts-with(@class, 'grid')]//img")
+    assert len(folded) == 2 * 28
     assert "12 of 40 classes" in page.xpath("string(//figure[@id='samples']/figcaption)")
     assert len(page.xpath("//table[@id='quality']/tbody")) == 1
     assert len(page.xpath("//details/div/table[@id='quality-classes']/tbody")) == 41
@@ -172,3 +178,17 @@ def test_pictures_are_the_images_of_the_archive(page, run):
     for i in range(6):
         x = i * (side + 1)
         np.testing.assert_array_equal(sheet[:side, x : x + side, 0], images[i, ..., 0])
+
+
+def test_the_users_word_stands_beside_the_artifacts_that_it_lets_stand(run, write, tmp_path):
+    words = [
+        ("train", "a <b>renamed</b> variable"),
+        ("gather-with-sample-shard", "order of imports"),
+        ("sweep", "none"),
+    ]
+    page = html.fromstring(write(run, tmp_path / "r.html", accepted=words).read_text(encoding="utf-8"))
+    table = page.xpath("//table[@id='artifacts']//tr")
+    rows = {row.xpath("string(th)"): row.xpath("string(td[last()])") for row in table}
+    assert rows["samples guided"] == "gather-with-sample-shard: order of imports"
+    assert rows["data set"] == "–" and "none" not in rows.values()
+    assert "Accepted changes" in page.xpath("string(//table[@id='artifacts']/thead)")

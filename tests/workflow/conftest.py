@@ -135,9 +135,10 @@ def small(pristine: Project, tmp_path_factory: pytest.TempPathFactory) -> Projec
 
 @pytest.fixture(scope="session")
 def finished(small: Project, tmp_path_factory: pytest.TempPathFactory) -> Project:
-    """The small project after a whole run: treat as read-only, or copy it."""
+    """The small project after a whole run, whose words lie in ``said`` beside it: treat as read-only, or copy it."""
     project = small.copy(tmp_path_factory.mktemp("finished") / "clone")
-    project.snakemake()
+    done = project.snakemake()
+    (project.root.parent / "said").write_text(done.stdout + done.stderr)
     return project
 
 

@@ -27,6 +27,7 @@ def test_a_dry_run_lists_exactly_the_jobs_that_the_rows_call_for(project):
     expected = {
         "prepare": len(datasets),
         "train": len(rows.models),
+        "progress": 2,  # of the report's two models
         "centroids": len(feature),
         "denoise": len(rows.models),
         "distances": sum(model.condition != "none" for model in rows.models.values()),

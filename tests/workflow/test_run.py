@@ -40,6 +40,15 @@ def test_the_training_log_shows_progress(finished):
     assert "image/s" in log or "images/s" in log
 
 
+def test_a_training_can_be_watched_in_the_terminal_on_a_page_and_in_the_report(finished):
+    assert "training guided: step 40 of 40, finished" in (finished.root.parent / "said").read_text()
+    progress = finished.root / "results/logs/train/guided"
+    assert len(list(progress.glob("previews/*.png"))) == 2
+    assert "guided/previews/" in progress.with_suffix(".html").read_text()
+    page = (finished.root / "results/report.html").read_text()
+    assert "How it learned" in page and "Guided model: the same images as it learned" in page
+
+
 def test_a_changed_setting_reruns_exactly_what_depends_on_it(finished, tmp_path):
     project = finished.copy(tmp_path / "clone")
     project.edit_params({"samplings": {"guided": {"sampler": {"steps": 5}}}})
@@ -194,8 +203,10 @@ def test_what_changes_no_result_runs_no_job_and_what_changes_measures_keeps_the_
     for file in ("cli.py", "artifacts.py", "training/loop.py", "settings/base.py"):
         path = project.root / "featdiff" / file
         path.write_text(path.read_text() + "\n# a comment\n")
+    previews = project.root / "featdiff/watching/previews.py"
+    previews.write_text(previews.read_text().replace("STEPS = 10", "STEPS = 12"))
     (training,) = yaml.safe_load((project.root / "params.yaml").read_text())["trainings"]
-    project.edit_params({"trainings": {training: {"save_every": 333}}})
+    project.edit_params({"trainings": {training: {"save_every": 333, "previews": 3}}})
     assert not project.stale()
     project.edit_params({"evaluation": {"neighbours": 4}})
     stale = project.stale()

@@ -15,7 +15,9 @@ rule report:
         levels=project.levels().values(),
         between=project.between(),
         repeats=project.repeats_table(),
+        progress=project.progress().values(),
         graph="workflow/rulegraph.json",
+        accepted="workflow/accepted.json",
     output:
         report=project.path("report.html"),
     log:
@@ -36,6 +38,8 @@ rule report:
         levels=options("levels", map("=".join, project.levels().items())),
         between=options("between", [project.path("between", name) for name in project.params.between]),
         repeats=options("repeats-table", project.repeats_table()),
+        progress=options("progress", map("=".join, project.progress().items())),
+        accepted=verbatim(options("accepted", accepted_words())),
     message:
         "Writing the report"
     shell:
@@ -43,5 +47,5 @@ rule report:
         " --denoising-table {input.denoising} --scatter-table {input.scatter} --distances-table {input.distances}"
         " --data {input.data}"
         " --centroids {input.centroids} --graph {input.graph} {params.mixture} {params.bridge} {params.levels} {params.between}"
-        " {params.repeats}"
+        " {params.repeats} {params.progress} {params.accepted}"
         " --out {output.report} {input.samples} > {log} 2>&1"
