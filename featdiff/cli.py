@@ -6,7 +6,7 @@ import typer
 
 from featdiff import extending
 from featdiff.commands.data import fetch, prepare
-from featdiff.commands.evaluation import between_measures, embed, measure
+from featdiff.commands.evaluation import between_measures, embed, evaluate, measure, statistics
 from featdiff.commands.features import centroids, denoise, distances
 from featdiff.commands.mixture import mixture, mixture_bridge, mixture_page
 from featdiff.commands.project import check, kinds, schema
@@ -17,6 +17,7 @@ from featdiff.commands.training import train
 from featdiff.errors import UserError
 
 PROJECT = (check, kinds, schema)
+IMAGES = (evaluate, statistics)
 STEPS = (
     *(fetch, prepare, levels, train, centroids, denoise, distances),
     *(sample_shard, gather, between, embed, measure, between_measures),
@@ -26,6 +27,8 @@ STEPS = (
 app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False, help=__doc__)
 for command in PROJECT:
     app.command(rich_help_panel="Your project")(command)
+for measuring in IMAGES:
+    app.command(rich_help_panel="Any images")(measuring)
 for step in STEPS:
     app.command(rich_help_panel="Steps of the workflow (settings travel as JSON text, exactly as tracked)")(step)
 
