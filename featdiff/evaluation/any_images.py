@@ -64,10 +64,10 @@ def evaluate(
     if _is_dataset(real):
         return _against_dataset(settings, keeper, sets, Path(str(real)), count)
     count = min([one.count for one in sets] + ([count] if count else []))
-    if count <= settings.neighbours:
-        raise UserError(f"{count} images are too few for {settings.neighbours} neighbours: give more")
     if isinstance(real, str | Path) and statistics.are_in(Path(real)):
         return _against_statistics(settings, keeper, sets, Path(real), count)
+    if count <= settings.neighbours:
+        raise UserError(f"{count} images are too few for {settings.neighbours} neighbours: give more")
     return _against_images(settings, keeper, sets, image_set(real), count)
 
 
