@@ -27,8 +27,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-import featdiff
-from featdiff import meaning
+from featdiff import __version__, meaning
 from featdiff.errors import UserError
 from featdiff.settings.base import determining
 
@@ -95,7 +94,7 @@ def manifest(
         kind=kind,
         settings=plain,
         inputs={name: sha256_file(path) for name, path in sorted((inputs or {}).items())},
-        featdiff=featdiff.__version__,
+        featdiff=__version__,
         code=meaning.code_of(by) if by else code_digest(),
         libraries={"python": platform.python_version(), **_library_versions()},
     )
@@ -115,7 +114,7 @@ def _library_versions() -> dict[str, str]:
 @cache
 def code_digest() -> str:
     """SHA-256 over the package's source files, by path and content."""
-    root = Path(featdiff.__file__).parent
+    root = meaning.INSTALLED
     return digest({str(p.relative_to(root).as_posix()): p.read_bytes() for p in sorted(root.rglob("*.py"))})
 
 

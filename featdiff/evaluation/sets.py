@@ -20,7 +20,7 @@ from featdiff.data.decode import decode
 from featdiff.data.sources import BadImage, SourceFile, all_images
 from featdiff.errors import UserError
 
-PART = 1024  # images gone through at once
+PART = 256  # images whose features are kept in one file
 IMAGES, LABELS = "arr_0.npy", "arr_1.npy"  # of an npz of ADM's form
 
 
@@ -30,7 +30,7 @@ class Part:
 
     content: str  # SHA-256 of the bytes that they come from
     count: int
-    pixels: Callable[[], list[np.ndarray]]
+    pixels: Callable[[], Iterator[np.ndarray]]
 
 
 @dataclass(frozen=True)
@@ -92,7 +92,7 @@ def of_array(images: np.ndarray, name: str, classes: np.ndarray | None = None) -
 
 def _of_pixels(images: np.ndarray) -> Part:
     digest = hashlib.sha256(f"{images.shape}".encode() + np.ascontiguousarray(images).tobytes()).hexdigest()
-    return Part(digest, len(images), lambda: list(np.broadcast_to(images, (*images.shape[:3], 3))))
+    return Part(digest, len(images), lambda: iter(np.broadcast_to(images, (*images.shape[:3], 3))))
 
 
 # --- archives ---------------------------------------------------------------------------------------------------------
@@ -185,7 +185,7 @@ def _of_some(files: list[SourceFile]) -> Part:
     total = hashlib.sha256()
     for item in data:
         total.update(f"{len(item)}:".encode() + item)
-    return Part(total.hexdigest(), len(files), lambda: [_pixels(f, d) for f, d in zip(files, data, strict=True)])
+    return Part(total.hexdigest(), len(files), lambda: (_pixels(f, d) for f, d in zip(files, data, strict=True)))
 
 
 def _read(file: SourceFile) -> bytes:

@@ -26,7 +26,7 @@ def inception_bytes(settings: Inception) -> bytes:
         data = path.read_bytes()
     except OSError as error:
         raise UserError(
-            f"{path}: cannot read the Inception weights ({error.strerror}). Online, 'featdiff fetch inception --out "
+            f"{path}: cannot read the Inception weights ({error.strerror}). Online, 'featdiff fetch-weights --out "
             f"{FETCHED}' gets them; else bring {INCEPTION_URL} (96 MB, SHA-256 {INCEPTION_SHA256}) here and name its "
             f"place in {INCEPTION_VARIABLE} or in evaluation.extractor.weights. {{kind: lite0}} needs none of it: its "
             "weights come with the installation"

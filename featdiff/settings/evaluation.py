@@ -33,7 +33,7 @@ class Inception(Settings):
     weights: Annotated[str, Field(min_length=1)] | None = Field(
         None,
         description="The TorchScript file; without it the one that the environment variable FEATDIFF_INCEPTION names, "
-        "or assets/inception.pt, where 'featdiff fetch' and the workflow put it.",
+        "or assets/inception.pt, where the workflow and 'featdiff fetch-weights' put it.",
         json_schema_extra={"changes_bits": False},
     )
     sha256: Annotated[str, Field(pattern=SHA256)] = Field(INCEPTION_SHA256, description="Of the weights.")

@@ -92,7 +92,7 @@ def test_inception_weights_are_checked_and_never_fetched(inception, tmp_path, mo
     monkeypatch.setattr("urllib.request.urlopen", lambda *_, **__: pytest.fail("went to the network"))
     missing = inception.model_copy(update={"weights": str(tmp_path / "none.pt")})
     with pytest.raises(
-        UserError, match=r"none.pt: cannot read .*featdiff fetch inception.* https://.* SHA-256 f58cb9b6.*kind: lite0"
+        UserError, match=r"none.pt: cannot read .*featdiff fetch-weights.* https://.* SHA-256 f58cb9b6.*kind: lite0"
     ):
         extractors.extractor(missing)
     wrong = inception.model_copy(update={"sha256": "0" * 64})

@@ -9,7 +9,7 @@ import pytest
 import torch
 from PIL import Image
 
-from featdiff.data import assets
+from featdiff.data.downloads import download
 from featdiff.errors import UserError
 from featdiff.evaluation import extractors, statistics
 from featdiff.evaluation.any_images import OUTSIDE, evaluate, extractor_of
@@ -131,14 +131,14 @@ def test_one_word_is_enough_where_the_weights_are_known_and_no_other_weights_pas
         extractors.extractor(extractor_of("inception"))
     digest = hashlib.sha256((place / "inception-2015-12-05.pt").read_bytes()).hexdigest()
     address = (place / "inception-2015-12-05.pt").as_uri()
-    monkeypatch.setitem(assets.ASSETS, "inception", assets.Asset(address, digest, is_file=True))
-    assets.fetch("inception", tmp_path / "assets/inception.pt", keep=tmp_path / "keep")
+    download(address, digest, tmp_path / "assets/inception.pt")
     monkeypatch.delenv(INCEPTION_VARIABLE)
     monkeypatch.chdir(tmp_path)
     extractors.extractor(Inception(sha256=digest))
-    monkeypatch.setitem(assets.ASSETS, "inception", assets.Asset(address, "0" * 64, is_file=True))
-    with pytest.raises(UserError, match=f"SHA-256 is {digest}, expected 0000"):
-        assets.fetch("inception", tmp_path / "other.pt", keep=tmp_path / "keep")
+    with pytest.raises(UserError, match=f"has the SHA-256 {digest}, expected 0000"):
+        download(address, "0" * 64, tmp_path / "other.pt")
+    with pytest.raises(UserError, match=r"(?s)could not be fetched: .* its SHA-256 is 0000"):
+        download(address + ".none", "0" * 64, tmp_path / "other.pt")
     assert not (tmp_path / "other.pt").exists()
 
 

@@ -60,10 +60,10 @@ def test_one_line_of_settings_fetches_the_weights_of_fid_first_unless_they_are_n
     (project.root / "fid.yaml").write_text("evaluation: {extractor: {kind: inception}}\n")
     options = ("--configfile", "params.yaml", "fid.yaml", "--", "results/evaluation/guided.json")
     monkeypatch.delenv("FEATDIFF_INCEPTION", raising=False)
-    assert project.stale(*options)["asset"] == 1
+    assert project.stale(*options)["weights"] == 1
     monkeypatch.setenv("FEATDIFF_INCEPTION", "anywhere.pt")
     planned = project.stale(*options)
-    assert "asset" not in planned and planned["embed"] == 2
+    assert "weights" not in planned and planned["embed"] == 2
 
 
 @pytest.mark.parametrize("name", ["paper", "paper-colour"])

