@@ -29,6 +29,7 @@ from featdiff.evaluation.kept import KEPT, Keeper
 from featdiff.evaluation.result import Result
 from featdiff.evaluation.selection import embedded_rows
 from featdiff.evaluation.sets import ImageSet, image_set, of_array
+from featdiff.evaluation.weights import dinov2_place
 from featdiff.evaluation.whole import Classes
 from featdiff.settings.evaluation import Dinov2, Evaluation, Extractor, Inception, Lite0
 
@@ -81,9 +82,8 @@ def extractor_of(name: str | Extractor, weights: Path | str | None = None) -> Ex
         case "inception":
             return Inception(weights=place)
         case "dinov2":
-            if place is None:
-                raise UserError("the DINOv2 features need weights: a folder with config.json and model.safetensors")
-            return Dinov2(kind="dinov2", weights=place, sha256=sha256_file(Path(place) / "model.safetensors"))
+            folder = dinov2_place(place)
+            return Dinov2(kind="dinov2", weights=str(folder), sha256=sha256_file(folder / "model.safetensors"))
         case str():
             raise UserError(f"there is no extractor '{name}'; there are lite0, inception and dinov2")
     return name

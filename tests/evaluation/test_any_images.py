@@ -11,6 +11,7 @@ import pytest
 import typer.testing
 from PIL import Image
 
+import featdiff
 from featdiff import artifacts, cli
 from featdiff.data import archive
 from featdiff.errors import UserError
@@ -80,7 +81,7 @@ def test_without_classes_the_measures_of_all_are_all(place, reference, patches):
     with np.load(place / "unlabelled.npz") as held:
         array = held["arr_0"]
     for source in (place / "unlabelled.npz", array, array[..., :1], list(map(str, [place / "unlabelled.npz"]))):
-        found = evaluate(source, place / "real", settings=SETTINGS, keep=place / "kept")
+        found = featdiff.evaluate(source, place / "real", settings=SETTINGS, keep=place / "kept")
         assert {row["class"] for row in found.rows} == {"all"} and found.notes == []
         for measure in ("frechet", "precision", "vendi", "nearest_training", "copied_share"):
             assert found.value(measure) == pytest.approx(reference.value(measure), rel=1e-9)

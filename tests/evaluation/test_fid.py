@@ -15,6 +15,7 @@ from featdiff.evaluation import extractors, statistics
 from featdiff.evaluation.any_images import OUTSIDE, evaluate, extractor_of
 from featdiff.evaluation.kept import Keeper
 from featdiff.evaluation.sets import image_set
+from featdiff.evaluation.weights import DINOV2_VARIABLE
 from featdiff.settings.evaluation import INCEPTION_VARIABLE, Dinov2, Inception
 from tests.evaluation.inception import write as write_inception
 
@@ -170,10 +171,13 @@ def test_dinov2_features_are_the_class_tokens_of_images_resized_in_8_bits(dinov2
     assert extractors.distance_name(chosen) == "DINOv2 Frechet distance"
 
 
-def test_dinov2_weights_are_checked(dinov2, tmp_path):
+def test_dinov2_weights_are_checked_and_may_be_named_by_the_environment(dinov2, tmp_path, monkeypatch):
     with pytest.raises(UserError, match=r"its SHA-256 is .* says 0000"):
         extractors.extractor(Dinov2(kind="dinov2", weights=str(dinov2), sha256="0" * 64))
     with pytest.raises(UserError, match=r"need a folder with config.json and model.safetensors"):
         extractors.extractor(Dinov2(kind="dinov2", weights=str(tmp_path), sha256="0" * 64))
-    with pytest.raises(UserError, match=r"need weights: a folder"):
+    monkeypatch.delenv(DINOV2_VARIABLE, raising=False)
+    with pytest.raises(UserError, match=r"no folder was given: the DINOv2 features need"):
         extractor_of("dinov2")
+    monkeypatch.setenv(DINOV2_VARIABLE, str(dinov2))
+    assert extractor_of("dinov2") == extractor_of("dinov2", dinov2)
