@@ -317,8 +317,13 @@ def _place(path: Path | str, info: zipfile.ZipInfo) -> int:
 
 def kind_of(path: Path | str) -> str:
     """The kind a zip artifact's manifest names; its content is not checked yet."""
+    return zip_manifest(path).kind
+
+
+def zip_manifest(path: Path | str) -> Manifest:
+    """A zip artifact's manifest; its content is not checked yet."""
     with _damage_is_told(path), zipfile.ZipFile(path) as archive:
-        return _parse_manifest(path, archive.read(MANIFEST)).kind
+        return _parse_manifest(path, archive.read(MANIFEST))
 
 
 def write_arrays(path: Path | str, arrays: Mapping[str, np.ndarray], made: Manifest) -> None:

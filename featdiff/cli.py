@@ -1,46 +1,70 @@
-"""Feature-guided score diffusion: the steps of the workflow, one command each, and what tells of them."""
+"""Feature-guided score diffusion: samples of trained models, versions of results, and the steps of the workflow."""
 
 import sys
+from typing import Annotated
 
 import typer
 
-from featdiff import extending
+from featdiff import __version__, extending
 from featdiff.commands.data import fetch, prepare
 from featdiff.commands.evaluation import between_measures, embed, evaluate, fetch_weights, measure, statistics
 from featdiff.commands.features import centroids, denoise, distances
 from featdiff.commands.mixture import mixture, mixture_bridge, mixture_page
+from featdiff.commands.people import info, sample
 from featdiff.commands.project import check, kinds, schema
 from featdiff.commands.reporting import report
+from featdiff.commands.rows import by_hand
 from featdiff.commands.sampling import between, gather, levels, sample_shard
 from featdiff.commands.tables import collect, repeats, sweep
 from featdiff.commands.training import train
 from featdiff.errors import UserError
 
-PROJECT = (check, kinds, schema)
-IMAGES = (evaluate, statistics)
+PEOPLE = (sample, evaluate, statistics, info, check, kinds, schema)
 STEPS = (
     *(fetch, prepare, levels, train, centroids, denoise, distances),
     *(sample_shard, gather, between, fetch_weights, embed, measure, between_measures),
     *(collect, sweep, repeats, report, mixture, mixture_bridge, mixture_page),
 )
+FOR_PEOPLE, VERSIONS, OF_THE_WORKFLOW = "For people", "Versions", "Steps of the workflow"
+EXAMPLES = """For people: featdiff sample --class grass -n 64 --out grass.zip
 
-app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False, help=__doc__)
-for command in PROJECT:
-    app.command(rich_help_panel="Your project")(command)
-for measuring in IMAGES:
-    app.command(rich_help_panel="Any images")(measuring)
-for step in STEPS:
-    app.command(rich_help_panel="Steps of the workflow (settings travel as JSON text, exactly as tracked)")(step)
+Versions: featdiff ledger status
+
+Steps of the workflow: featdiff train --params params.yaml --row guided --data results/data/textures/dataset.zip --out
+model.safetensors"""
+
+app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False, help=__doc__, epilog=EXAMPLES)
+
+
+def _tell_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"featdiff {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[bool, typer.Option("--version", callback=_tell_version, is_eager=True, help="Say it.")] = False,
+) -> None:
+    pass
+
+
+for command in PEOPLE:
+    app.command(rich_help_panel=FOR_PEOPLE)(command)
 
 _ALL_TO_THE_LEDGER = {"allow_extra_args": True, "ignore_unknown_options": True, "allow_interspersed_args": False}
 
 
-@app.command(add_help_option=False, context_settings=_ALL_TO_THE_LEDGER, rich_help_panel="Versions")
+@app.command(add_help_option=False, context_settings=_ALL_TO_THE_LEDGER, rich_help_panel=VERSIONS)
 def ledger(context: typer.Context) -> None:
     """Versions of results: keep DVC in step with Snakemake (run, record, adopt, status, history, verify)."""
     from featdiff.ledger import app as run
 
     run(context.args, prog_name="featdiff ledger")
+
+
+for step in STEPS:
+    app.command(rich_help_panel=OF_THE_WORKFLOW)(by_hand(step))
 
 
 def main() -> None:

@@ -23,7 +23,9 @@ def settings_from(kind: type[S], text: str) -> S:
     try:
         return parse(kind, json.loads(text), "--settings")
     except json.JSONDecodeError as error:
-        raise UserError(f"--settings is not valid JSON: {error}") from None
+        named = Path(text).suffix in (".yaml", ".yml", ".json") or text.replace("-", "").replace("_", "").isalnum()
+        fix = "for a row of a settings file: --params params.yaml --row NAME" if named else str(error)
+        raise UserError(f"--settings takes settings as JSON text, and got {text[:60]!r}: {fix}") from None
 
 
 def _alone(context: typer.Context, out: Path) -> Path:

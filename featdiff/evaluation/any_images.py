@@ -16,10 +16,11 @@ import torch
 from PIL import Image
 
 from featdiff import artifacts
+from featdiff.api.images import Images
 from featdiff.artifacts import sha256_file
 from featdiff.data import archive
 from featdiff.data.archive import ImageArchive
-from featdiff.devices.devices import CPU
+from featdiff.devices.devices import pick_device
 from featdiff.errors import UserError
 from featdiff.evaluation import measure, statistics, whole
 from featdiff.evaluation.embedding import Features
@@ -28,12 +29,11 @@ from featdiff.evaluation.extractors import protocol as extractor_protocol
 from featdiff.evaluation.kept import KEPT, Keeper
 from featdiff.evaluation.result import Result
 from featdiff.evaluation.selection import embedded_rows
-from featdiff.evaluation.sets import ImageSet, image_set, of_array
+from featdiff.evaluation.sets import ImageSet, Source, image_set, of_array
 from featdiff.evaluation.weights import dinov2_place
 from featdiff.evaluation.whole import Classes
 from featdiff.settings.evaluation import Dinov2, Evaluation, Extractor, Inception, Lite0
 
-Source = str | Path | np.ndarray
 REAL_TEST = "real test images"
 OUTSIDE = Evaluation(kid_subsets=100, kid_subset_size=1000, memorisation_shift=0)  # of whole sets; KID as clean-fid's
 
@@ -51,8 +51,8 @@ def evaluate(
 ) -> Result:
     """Measure one or several sets of images against real ones.
 
-    ``images`` and ``real`` are folders, zips, npz of ADM's form (``arr_0``, ``arr_1``), archives of this package or
-    arrays (N, H, W, C) uint8; several sets come as a list, or by name. ``real`` may be an npz of ``mu`` and ``sigma``,
+    ``images`` and ``real`` are folders, zips, npz of ADM's form (``arr_0``, ``arr_1``), archives of this package,
+    arrays (N, H, W, C) uint8 or what a model drew; several sets come as a list, or by name. ``real`` may be an npz of ``mu`` and ``sigma``,
     too: then the Frechet distance is all that can be measured. ``extractor`` is "lite0", "inception" (FID) or "dinov2";
     with ``settings`` it is theirs. ``count`` images of each set take part, by default as many as the smallest has.
     Features are kept under ``keep``. Raises :class:`UserError` for what can't be read or compared.
@@ -61,7 +61,7 @@ def evaluate(
     if settings is None:
         own = Evaluation() if _is_dataset(real) else OUTSIDE
         settings = own.model_copy(update={"extractor": extractor_of(extractor, weights)})
-    keeper = Keeper(settings.extractor, folder=Path(keep), device=device or CPU)
+    keeper = Keeper(settings.extractor, folder=Path(keep), device=device or pick_device())
     if _is_dataset(real):
         return _against_dataset(settings, keeper, sets, Path(str(real)), count)
     count = min([one.count for one in sets] + ([count] if count else []))
@@ -92,7 +92,7 @@ def extractor_of(name: str | Extractor, weights: Path | str | None = None) -> Ex
 def _sets(images: Source | Sequence[Source] | Mapping[str, Source]) -> list[ImageSet]:
     if isinstance(images, Mapping):
         found = [image_set(source, name) for name, source in images.items()]
-    elif isinstance(images, str | Path | np.ndarray):
+    elif isinstance(images, str | Path | np.ndarray | Images):
         found = [image_set(images)]
     else:
         found = [image_set(source) for source in images]

@@ -15,13 +15,15 @@ from typing import Any
 import numpy as np
 
 from featdiff import artifacts
+from featdiff.api.images import Images
 from featdiff.data import archive
 from featdiff.data.decode import decode
 from featdiff.data.sources import BadImage, SourceFile, all_images
 from featdiff.errors import UserError
 
+Source = str | Path | np.ndarray | Images
 PART = 256  # images whose features are kept in one file
-IMAGES, LABELS = "arr_0.npy", "arr_1.npy"  # of an npz of ADM's form
+ARRAY, LABELS = "arr_0.npy", "arr_1.npy"  # of an npz of ADM's form
 
 
 @dataclass(frozen=True)
@@ -56,8 +58,11 @@ class ImageSet:
         return of_array(self.images()[rows], self.name)
 
 
-def image_set(source: Path | str | np.ndarray, name: str | None = None) -> ImageSet:
-    """The images of a path or an array. Raises :class:`UserError` that says what is wrong and what is taken."""
+def image_set(source: Source, name: str | None = None) -> ImageSet:
+    """The images of a path or an array, or those that a model drew. Raises :class:`UserError` that says what is wrong
+    and what is taken."""
+    if isinstance(source, Images):
+        return of_array(source.array, name or "samples", np.array(source.labels))
     if isinstance(source, np.ndarray):
         return of_array(source, name or "images")
     path = Path(source)
@@ -116,10 +121,10 @@ def _of_archive(path: Path, name: str) -> ImageSet:
 
 
 def _of_npz(path: Path, name: str, members: set[str]) -> ImageSet:
-    if IMAGES not in members:
+    if ARRAY not in members:
         held = ", ".join(sorted(m.removesuffix(".npy") for m in members)) or "nothing"
         raise UserError(f"{path}: holds {held}, but no images (N, H, W, C) uint8 under 'arr_0'")
-    with _array_in(path, IMAGES) as (shape, _):
+    with _array_in(path, ARRAY) as (shape, _):
         if len(shape) != 4 or shape[-1] not in (1, 3) or not shape[0]:
             raise UserError(f"{path}: 'arr_0' is {shape}, images (N, H, W, C) with C of 1 or 3 are needed")
     labels = None
@@ -133,7 +138,7 @@ def _of_npz(path: Path, name: str, members: set[str]) -> ImageSet:
 
 @contextmanager
 def _parts_of_npz(path: Path) -> Iterator[Iterator[Part]]:
-    with _array_in(path, IMAGES) as (shape, stream):
+    with _array_in(path, ARRAY) as (shape, stream):
 
         def parts() -> Iterator[Part]:
             size = int(np.prod(shape[1:]))

@@ -42,6 +42,18 @@ class Source(NamedTuple):
         files = {f"{prefix}checkpoint": self.checkpoint, f"{prefix}centroids": self.centroids}
         return {name: path for name, path in files.items() if path is not None}
 
+    def loaded(self) -> "Loaded":
+        """Both files read; centroids of another checkpoint are refused."""
+        table = None if self.centroids is None else centroids.read_for(self.centroids, self.checkpoint)
+        return Loaded(checkpoint.read(self.checkpoint), table)
+
+
+class Loaded(NamedTuple):
+    """What the files of a model hold."""
+
+    trained: Checkpoint
+    table: CentroidTable | None = None
+
 
 class Arithmetic(NamedTuple):
     """How the network computes: the precision of its products, and whether it is compiled first."""
@@ -71,13 +83,11 @@ class Model:
     """A trained model on its device, to be told class labels (B,) whatever it understands: labels, centroids or
     nothing."""
 
-    def __init__(self, source: Source, device: torch.device, arithmetic: Arithmetic = Arithmetic()):  # noqa: B008
-        self.trained: Checkpoint = checkpoint.read(source.checkpoint)
+    def __init__(self, source: Source | Loaded, device: torch.device, arithmetic: Arithmetic = Arithmetic()):  # noqa: B008
+        self.trained, table = source.loaded() if isinstance(source, Source) else source
         self.device = device
         self.counted = Counted(arithmetic.of(self.trained.denoiser.to(device), device))
-        self.table: CentroidTable | None = None
-        if source.centroids is not None:
-            self.table = centroids.read_for(source.centroids, source.checkpoint).to(device)
+        self.table = None if table is None else table.to(device)
 
     def use(self, arithmetic: Arithmetic) -> None:
         """Compute in another way from now on."""
@@ -98,7 +108,7 @@ class GuidedDenoiser:
     def __init__(
         self,
         settings: Guidance,
-        source: Source,
+        source: Source | Loaded,
         weak: Source | None,
         device: torch.device,
         arithmetic: Arithmetic = Arithmetic(),  # noqa: B008

@@ -44,7 +44,10 @@ def words(graph: Graph) -> list[str]:
 def accept(graph: Graph, stage: str, why: str) -> str:
     """Let the code of a stage, or of a kind of stage, count as what its results were recorded with; returns what to
     tell."""
-    key = next((found.code for found in graph.stages if found.name == stage), stage)
+    named = [found.code for found in graph.stages if found.name == stage]
+    named += [stage] if stage in graph.codes else []
+    named += [found.code for found in graph.stages if found.name.startswith(f"{stage}-")]
+    key = named[0] if named else ""
     if key not in graph.codes:
         raise UserError(f"there is no stage '{stage}'; stages: {shorten(found.name for found in graph.stages)}")
     before, code = recorded(graph, key), graph.codes[key]

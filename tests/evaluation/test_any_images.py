@@ -75,6 +75,8 @@ def test_the_same_images_in_any_form_have_the_same_numbers_of_each_class_and_all
     assert {row["class"] for row in found.rows} == {*CLASSES, "all"}
     if form == "ours.zip":
         assert found.value("network_evaluations") == 7
+        drawn = featdiff.Images(image_set(place / form).images(), [c for c in CLASSES for _ in range(12)], {})
+        assert rows(evaluate({"drawn": drawn}, place / "real", settings=SETTINGS, keep=place / "kept")) == rows(found)
 
 
 def test_without_classes_the_measures_of_all_are_all(place, reference, patches):

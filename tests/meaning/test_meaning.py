@@ -32,6 +32,7 @@ RULES = {
 }
 
 
+CALLERS = ("featdiff.cli:", "featdiff.commands.rows:", "featdiff:__getattr__")  # how a command is called
 BEFORE: dict[str, str] = {}  # the digests of the sources as they are
 
 
@@ -225,4 +226,5 @@ def test_what_a_command_calls_is_in_its_closure(tiny_dataset, tiny_spec, tmp_pat
         with Calls() as calls:
             app([name, *given, *arguments], standalone_mode=False)
         missed = calls.seen - set(meaning.closure("featdiff.cli", name.replace("-", "_")))
+        missed = {one for one in missed if not one.startswith(CALLERS)}
         assert not missed, f"{name} calls {sorted(missed)}"

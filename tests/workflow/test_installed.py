@@ -47,6 +47,23 @@ def test_the_installed_package_is_not_the_clones_and_starts_a_project_that_plans
     assert "report" in plan and "train" in plan
 
 
+def test_the_installed_package_samples_a_model_in_a_folder_of_its_own(outside, tiny_dataset, tiny_checkpoint):
+    from featdiff.features.centroids import extract
+    from featdiff.settings.centroids import Centroids
+
+    work = outside.folder / "model"
+    work.mkdir()
+    (work / "checkpoint.safetensors").write_bytes(tiny_checkpoint.read_bytes())
+    extract(
+        Centroids(levels=3, images_per_class=8), tiny_dataset, work / "checkpoint.safetensors", work / "centroids.npz"
+    )
+    code = "import featdiff; print(featdiff.load('checkpoint.safetensors').sample('stripes', 2, steps=2))"
+    assert "Images(2, 8, 8, 1) uint8 of stripes" in outside(sys.executable, "-c", code, cwd=work)
+    told = ["sample", "--model", "checkpoint.safetensors", "--class", "flat", "-n", "2", "--steps", "2"]
+    outside(sys.executable, "-m", "featdiff", *told, "--out", "flat.zip", cwd=work)
+    assert sorted(path.name for path in work.iterdir() if path.suffix == ".zip") == ["flat.zip"]
+
+
 def test_a_project_is_not_written_over_another(tmp_path):
     (tmp_path / "params.yaml").write_text("mine")
     with pytest.raises(UserError, match=r"there is a params.yaml already; nothing was written"):

@@ -57,6 +57,31 @@ def test_a_run_records_what_is_whole_even_when_it_fails_and_the_rest_when_it_is_
     assert second.dvc_status() == {}
 
 
+def test_a_change_whose_no_effect_a_user_vouches_for_makes_nothing_stale_until_the_code_changes_again(
+    recorded, tmp_path
+):
+    project = recorded.copy(tmp_path / "clone")
+    file = project.root / "featdiff/evaluation/kernel.py"
+    file.write_text(file.read_text() + "\n\nUNUSED = len('a new constant')\n")
+    assert stale(project) == set()  # nothing reaches it
+    file.write_text(file.read_text().replace("\n    return ", "\n    UNUSED\n    return ", 1))
+    evaluations = {name for name in lock_of(project) if name.startswith("evaluate-")}
+    assert evaluations and evaluations <= stale(project)
+    refused = project.run("featdiff", "ledger", "accept", "nothing", "--why", "x", ok=False)
+    assert refused.returncode == 2 and "there is no stage 'nothing'" in refused.stderr
+    why = "a name that is looked up and dropped"
+    told = project.run("featdiff", "ledger", "accept", "evaluate", "--why", why).stdout
+    assert "counts as what its results were recorded with" in told
+    assert stale(project) == {"report"}  # reaches the changed function as well
+    project.run("featdiff", "ledger", "accept", "report", "--why", why)
+    assert stale(project) == set() and project.dvc_status() == {}
+    assert why in project.run("featdiff", "ledger", "history", "results/evaluation/guided.json").stdout
+    project.commit("a change that has no effect")
+    assert stale(project.copy(tmp_path / "another")) == set()
+    file.write_text(file.read_text().replace("\n    UNUSED\n", "\n    UNUSED + 1\n"))
+    assert evaluations <= stale(project)
+
+
 def test_status_names_the_reasons_of_both_engines(recorded, tmp_path):
     project = recorded.copy(tmp_path / "clone")
     assert "nothing is stale" in project.run("featdiff", "ledger", "status").stdout

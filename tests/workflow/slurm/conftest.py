@@ -136,7 +136,7 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[OneHost]:
     """A one-host Slurm with a GPU node for each story, so that none touches another's."""
     cluster = OneHost(tmp_path_factory.mktemp("slurm"))
     try:
-        cluster.start(cpu=2, gpu=9, node_timeout=4)
+        cluster.start(cpu=2, gpu=10, node_timeout=4)
     except Missing as why:
         pytest.skip(str(why))
     yield cluster

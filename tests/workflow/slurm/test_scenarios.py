@@ -25,6 +25,7 @@ pytestmark = pytest.mark.slow
 TARGET = "results/models/guided/checkpoint.safetensors"
 IMAGES = 1600  # of the training in the stories: ten states
 ONE_THREAD = {"set-threads": {"train": 1}}  # as without Slurm: bits depend on the number of threads
+CENTROIDS = "results/models/guided/centroids.npz"
 LOG = "results/logs/train/guided.log"
 
 
@@ -107,6 +108,19 @@ def two_nodes(run):
     run.finish(run.start("--", TARGET))
 
 
+def edited(run):
+    """While the training hangs, somebody changes a function that every rule reaches, data preparation and training
+    too."""
+    run.hold_training()
+    snakemake = run.start("--", CENTROIDS)
+    job = run.held()["JobId"]
+    file = run.root / "featdiff/seeds.py"
+    file.write_text(file.read_text().replace("\n    return ", "\n    CHANGED\n    return ", 1) + "\n\nCHANGED = 1\n")
+    for process in processes_of(job):
+        os.kill(process, signal.SIGCONT)
+    run.finish(snakemake)
+
+
 STORIES = (
     out_of_time,
     node_lost,
@@ -116,6 +130,7 @@ STORIES = (
     leftovers_cancelled,
     cancelled_generic,
     two_nodes,
+    edited,
 )
 
 
@@ -252,6 +267,19 @@ def test_one_training_on_two_nodes_learns_what_one_process_does(told, trained):
     assert ours.keys() == alone.keys()
     # sums in another order, at each step: how far that leads by the end depends on the draws
     assert max(float((ours[name] - alone[name]).abs().max()) for name in alone) < 3e-4
+
+
+def test_jobs_of_a_run_whose_code_is_edited_run_nothing_upstream_and_the_run_says_what_is_to_be_made_again(
+    told, trained
+):
+    run = told(edited)
+    assert [state for state, _ in states(run)] == ["COMPLETED"] * 2
+    assert (run.root / TARGET).read_bytes() == (trained.root / TARGET).read_bytes()
+    wrote = {path: run.written(path) for path in ("results/data/textures/dataset.zip", TARGET, CENTROIDS)}
+    assert wrote == {"results/data/textures/dataset.zip": 0, TARGET: 1, CENTROIDS: 1}
+    said = re.search(r"The code of (.*) was changed during this run: what ran after the change will be run", run.said())
+    assert {"prepare", "train", "centroids"} <= set(said[1].split(", "))
+    assert {"prepare", "train", "centroids"} <= set(run.project.stale("--", CENTROIDS))
 
 
 def test_the_whole_pipeline_gives_the_same_bits_as_without_slurm_each_made_once(pipeline, finished):
