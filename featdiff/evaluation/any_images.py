@@ -52,10 +52,11 @@ def evaluate(
     """Measure one or several sets of images against real ones.
 
     ``images`` and ``real`` are folders, zips, npz of ADM's form (``arr_0``, ``arr_1``), archives of this package,
-    arrays (N, H, W, C) uint8 or what a model drew; several sets come as a list, or by name. ``real`` may be an npz of ``mu`` and ``sigma``,
-    too: then the Frechet distance is all that can be measured. ``extractor`` is "lite0", "inception" (FID) or "dinov2";
-    with ``settings`` it is theirs. ``count`` images of each set take part, by default as many as the smallest has.
-    Features are kept under ``keep``. Raises :class:`UserError` for what can't be read or compared.
+    arrays (N, H, W, C) uint8 or what a model drew; several sets come as a list, or by name. ``real`` may be an npz of
+    ``mu`` and ``sigma``, too: then the Frechet distance is all that can be measured. ``extractor`` is "lite0",
+    "inception" (FID) or "dinov2"; with ``settings`` it is theirs. ``count`` images of each set take part, by default as
+    many as the smallest has. Features are kept under ``keep``. Raises :class:`UserError` for what can't be read or
+    compared.
     """
     sets = _sets(images)
     if settings is None:

@@ -15,7 +15,7 @@ import featdiff
 from featdiff import artifacts, cli
 from featdiff.data import archive
 from featdiff.errors import UserError
-from featdiff.evaluation import extractors, kept, sets, whole
+from featdiff.evaluation import extractors, sets, whole
 from featdiff.evaluation.any_images import OUTSIDE, REAL_TEST, evaluate, labels_of
 from featdiff.evaluation.frechet import frechet_distance
 from featdiff.evaluation.kept import Keeper
@@ -139,7 +139,7 @@ def test_features_are_worked_out_once_and_a_killed_run_goes_on(place, tmp_path, 
             worked.append(len(images))
             return super().features(images)
 
-    monkeypatch.setattr(kept.extractors, "extractor", lambda settings, device: Stops(settings, device))
+    monkeypatch.setattr(extractors, "Lite0Extractor", Stops)
     images = image_set(place / "generated")
     with pytest.raises(KeyboardInterrupt):
         Keeper(SETTINGS.extractor, folder=tmp_path / "kept").embed(images)
