@@ -2,8 +2,8 @@
 classes, linear discriminants.
 
 Each step of the regression costs images times classes, hundreds of steps are needed, and the images grow with the
-classes. The discriminants (class means, and one covariance that all classes share, shrunk towards its diagonal) come of
-one pass over the images: twice the classes take twice the time.
+classes. The discriminants (class means, and one covariance that all classes share, shrunk towards equal variances) come
+of one pass over the images: twice the classes take twice the time.
 """
 
 from dataclasses import dataclass
@@ -20,7 +20,7 @@ from featdiff.evaluation.distances import tiles
 REGULARISATION = 0.01  # C of scikit-learn, on standardised features: there are more features than images
 ITERATIONS = 1000
 MANY = 100
-SHRINKAGE = 0.1  # share of the diagonal of equal variances: a class may have fewer images than there are features
+SHRINKAGE = 0.3  # share of equal variances without covariance: a class may have fewer images than there are features
 
 
 @dataclass(frozen=True)

@@ -79,6 +79,18 @@ def test_a_judge_on_lite0_features_tells_held_out_patches_apart(lite0, patches):
     assert min(right.reshape(3, 60).mean(1)) >= 0.9
 
 
+def test_of_many_classes_the_judge_is_linear_discriminants_and_as_right():
+    draw = np.random.default_rng(0)
+    centres = draw.standard_normal((classifier.MANY + 1, 30))
+    for classes, words in ((classifier.MANY, "logistic regression"), (classifier.MANY + 1, "linear discriminants")):
+        labels = np.repeat(np.arange(classes), 6)
+        training, new = (centres[labels] + 0.4 * draw.standard_normal((len(labels), 30)) for _ in range(2))
+        judge = classifier.fit(training.astype(np.float32), labels)
+        assert (judge.predict(new) == labels).mean() > 0.97
+        assert np.allclose(judge.probabilities(new).sum(1), 1)
+        assert classifier.described(classes, 6) == f"{words} on at most 6 training images a class"
+
+
 def test_inception_runs_clean_fids_resize_and_calling_convention(inception, patches):
     images = patches("brick", "test", 3)
     features = extractors.extractor(inception).features(images)
