@@ -49,6 +49,11 @@ if project.assets:
     include: "workflow/rules/assets.smk"
 
 
+if project.weights():
+
+    include: "workflow/rules/weights.smk"
+
+
 if project.corruptions:
 
     include: "workflow/rules/levels.smk"

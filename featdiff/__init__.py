@@ -3,12 +3,13 @@
 from typing import TYPE_CHECKING, Any
 
 __version__ = "0.1.0"
-__all__ = ["Images", "Model", "Target", "__version__", "load"]
+__all__ = ["Images", "Model", "Target", "__version__", "evaluate", "load"]
 
 if TYPE_CHECKING:
     from featdiff.api.images import Images
     from featdiff.api.loading import load
     from featdiff.api.model import Model, Target
+    from featdiff.evaluation.any_images import evaluate
 
 
 def __getattr__(name: str) -> Any:
@@ -21,6 +22,10 @@ def __getattr__(name: str) -> Any:
         from featdiff.api import model
 
         return {"Model": model.Model, "Target": model.Target}[name]
+    if name == "evaluate":
+        from featdiff.evaluation.any_images import evaluate
+
+        return evaluate
     if name == "Images":
         from featdiff.api.images import Images
 

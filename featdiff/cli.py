@@ -7,7 +7,7 @@ import typer
 
 from featdiff import __version__, extending
 from featdiff.commands.data import fetch, prepare
-from featdiff.commands.evaluation import between_measures, embed, measure
+from featdiff.commands.evaluation import between_measures, embed, evaluate, fetch_weights, measure, statistics
 from featdiff.commands.features import centroids, denoise, distances
 from featdiff.commands.mixture import mixture, mixture_bridge, mixture_page
 from featdiff.commands.people import info, sample
@@ -19,10 +19,10 @@ from featdiff.commands.tables import collect, repeats, sweep
 from featdiff.commands.training import record_training, train
 from featdiff.errors import UserError
 
-PEOPLE = (sample, info, check, kinds, schema)
+PEOPLE = (sample, evaluate, statistics, info, check, kinds, schema)
 STEPS = (
     *(fetch, prepare, levels, train, record_training, centroids, denoise, distances),
-    *(sample_shard, gather, between, embed, measure, between_measures),
+    *(sample_shard, gather, between, fetch_weights, embed, measure, between_measures),
     *(collect, sweep, repeats, report, mixture, mixture_bridge, mixture_page),
 )
 FOR_PEOPLE, VERSIONS, OF_THE_WORKFLOW = "For people", "Versions", "Steps of the workflow"

@@ -5,6 +5,7 @@ fast.
 """
 
 import json
+import os
 import re
 import shlex
 import sys
@@ -19,6 +20,7 @@ from featdiff.mixture import BRIDGE_TABLES, TABLES
 from featdiff.settings.base import determining, parse
 from featdiff.settings.centroids import Centroids
 from featdiff.settings.data import AssetSource, PackagedSource, ZipSource
+from featdiff.settings.evaluation import FETCHED, INCEPTION_VARIABLE, Inception
 from featdiff.settings.project import Params
 
 REAL = "real-"  # the real test images of data set D are evaluated under the name real-D: the floor
@@ -100,6 +102,12 @@ class Project:
 
     def features(self, kind: str, name: str) -> str:
         return self.path(kind, name, "features.npz")
+
+    def weights(self) -> list[str]:
+        """The weights of FID where they are to be fetched: no path and no environment variable names any."""
+        extractor = self.params.evaluation.extractor
+        given = not isinstance(extractor, Inception) or extractor.weights or os.environ.get(INCEPTION_VARIABLE)
+        return [] if given else [FETCHED]
 
     # --- rows ---------------------------------------------------------------------------------------------------
 

@@ -337,3 +337,29 @@ class _Tree:
 
     def _at(self, parts: Parts) -> str:
         return self.where + self.separator + "/".join(parts)
+
+
+# --- any images -------------------------------------------------------------------------------------------------------
+
+
+@contextmanager
+def all_images(path: Path) -> Iterator[list[SourceFile]]:
+    """Every image file of a folder or a zip, at any depth, in the order of their paths; the class is the folder that an
+    image lies in, "" at the top. Files can be read while the context is open."""
+    if path.is_dir():
+        names = sorted(f.relative_to(path).as_posix() for f in path.rglob("*") if _shown(f.relative_to(path).parts))
+        yield [SourceFile(name, _folder_of(name), f"{path}/", _file_reader(path / name)) for name in names]
+        return
+    with _open_zip(path) as archive:
+        _refuse_bombs(path, archive.infolist())
+        members = {_member_parts(path, info): info for info in archive.infolist()}
+        found = {"/".join(parts): info for parts, info in members.items() if _shown(parts)}
+        yield [SourceFile(n, _folder_of(n), f"{path}:", _Member(archive, found[n])) for n in sorted(found)]
+
+
+def _shown(parts: Parts) -> bool:
+    return parts[-1:] != () and parts[-1].lower().endswith(IMAGE_SUFFIXES) and not any(_junk(p) for p in parts)
+
+
+def _folder_of(name: str) -> str:
+    return name.rpartition("/")[0].rpartition("/")[2]

@@ -3,13 +3,30 @@
 from collections.abc import Iterator
 
 import numpy as np
+from tqdm import tqdm
 
+LONG = 10**8  # pairs from which on a search shows how far it is
 BLOCK_VALUES = 1 << 24  # distances held at once: 128 MB in float64
 TILE = 4096
 
 
-def squared_distance_blocks(a: np.ndarray, b: np.ndarray) -> Iterator[tuple[slice, np.ndarray]]:
-    """Yield (rows of ``a``, squared distances (rows, M) float64 to all of ``b``) for ``a`` (N, D) and ``b`` (M, D)."""
+def squared_distance_blocks(a: np.ndarray, b: np.ndarray, what: str = "") -> Iterator[tuple[slice, np.ndarray]]:
+    """Yield (rows of ``a``, squared distances (rows, M) float64 to all of ``b``) for ``a`` (N, D) and ``b`` (M, D).
+
+    ``what`` is said beside a bar on stderr where the search is long.
+    """
+    with bar(len(a), len(b), what) as shown:
+        for rows, distances in _blocks(a, b):
+            yield rows, distances
+            shown.update(len(distances))
+
+
+def bar(count: int, others: int, what: str) -> "tqdm[None]":
+    """A bar that goes through ``count`` images, each of which is compared with ``others``; none where that is quick."""
+    return tqdm(total=count, desc=what, unit="image", mininterval=2, disable=count * others < LONG)
+
+
+def _blocks(a: np.ndarray, b: np.ndarray) -> Iterator[tuple[slice, np.ndarray]]:
     rows = max(1, BLOCK_VALUES // max(1, len(b)))
     squares = np.concatenate([_squares(part) for _, part in tiles(b)])  # (M,)
     for start in range(0, len(a), rows):

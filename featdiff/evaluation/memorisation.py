@@ -16,6 +16,7 @@ from typing import NamedTuple
 import numpy as np
 
 from featdiff.errors import UserError
+from featdiff.evaluation.distances import bar
 
 QUANTILE = 0.05
 BLOCK = 2048
@@ -44,11 +45,13 @@ def nearest_training(images: np.ndarray, training: np.ndarray, *, shift: int = 0
     centre = images[:, shift : height - shift, shift : width - shift]
     best = np.full(len(images), np.inf)
     index = np.zeros(len(images), np.int64)
-    for start in range(0, len(images), BLOCK):
-        query = _flat(centre[start : start + BLOCK])
-        rows = slice(start, start + len(query))
-        for first in range(0, len(training), BLOCK):
-            _improve(query, training[first : first + BLOCK], first, shift, best[rows], index[rows])
+    with bar(len(images), len(training), "nearest training images") as shown:
+        for start in range(0, len(images), BLOCK):
+            query = _flat(centre[start : start + BLOCK])
+            rows = slice(start, start + len(query))
+            for first in range(0, len(training), BLOCK):
+                _improve(query, training[first : first + BLOCK], first, shift, best[rows], index[rows])
+            shown.update(len(query))
     return Nearest(np.sqrt(best), index)
 
 

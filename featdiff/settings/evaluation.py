@@ -17,18 +17,49 @@ class Lite0(Settings):
     precision: Literal["fp32", "bf16"] = Field("fp32", description="bf16 is twice as quick, but moves the distance.")
 
 
-class Inception(Settings):
-    """clean-fid's Inception-v3 and resize; the weights file is fetched beforehand and checked by digest."""
+INCEPTION_FILE = "inception-2015-12-05.pt"
+INCEPTION_URL = f"https://nvlabs-fi-cdn.nvidia.com/stylegan2-ada-pytorch/pretrained/metrics/{INCEPTION_FILE}"
+INCEPTION_SHA256 = "f58cb9b6ec323ed63459aa4fb441fe750cfe39fafad6da5cb504a16f19e958f4"
+INCEPTION_VARIABLE = "FEATDIFF_INCEPTION"  # names the file of the weights
+FETCHED = "assets/inception.pt"  # where the workflow's rule puts them
+SHA256 = r"^[0-9a-f]{64}$"
 
-    kind: Literal["inception"]
-    weights: Annotated[str, Field(min_length=1)]
-    sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+
+class Inception(Settings):
+    """clean-fid's Inception-v3 and resize, checked by digest. With its own weights the distance is called FID, with
+    others never."""
+
+    kind: Literal["inception"] = "inception"
+    weights: Annotated[str, Field(min_length=1)] | None = Field(
+        None,
+        description="The TorchScript file; without it the one that the environment variable FEATDIFF_INCEPTION names, "
+        "or assets/inception.pt, where the workflow and 'featdiff fetch-weights' put it.",
+        json_schema_extra={"changes_bits": False},
+    )
+    sha256: Annotated[str, Field(pattern=SHA256)] = Field(INCEPTION_SHA256, description="Of the weights.")
+
+
+class Dinov2(Settings):
+    """DINOv2 features of a folder that transformers has saved, ViT-L/14 as in arXiv 2306.04675 and EDM2; the distance
+    is called DINOv2 Frechet distance."""
+
+    kind: Literal["dinov2"]
+    weights: Annotated[str, Field(min_length=1)] | None = Field(
+        None,
+        description="A folder with config.json and model.safetensors; without it the one that the environment variable "
+        "FEATDIFF_DINOV2 names.",
+        json_schema_extra={"changes_bits": False},
+    )
+    sha256: Annotated[str, Field(pattern=SHA256)] = Field(description="Of model.safetensors.")
+
+
+Extractor = Lite0 | Inception | Dinov2
 
 
 class Evaluation(Settings):
     """The protocol of the image measures; it is printed beside each number."""
 
-    extractor: Lite0 | Inception = Field(Lite0(), discriminator="kind")
+    extractor: Extractor = Field(Lite0(), discriminator="kind")
     images: Annotated[int, Field(ge=2)] = Field(192, description="Images of each class on each side of a comparison.")
     images_all: Annotated[int, Field(ge=2)] | None = Field(
         None,

@@ -8,10 +8,11 @@ from cleanfid.resize import make_resizer
 
 from featdiff.errors import UserError
 from featdiff.evaluation import classifier, extractors
-from featdiff.settings.evaluation import Inception, Lite0
+from featdiff.settings.evaluation import Dinov2, Inception, Lite0
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*torch.jit.*:DeprecationWarning")
 
+DINOV2 = Dinov2(kind="dinov2", sha256="0" * 64)
 CLASSES = ("brick", "grass", "gravel")
 
 
@@ -78,6 +79,18 @@ def test_a_judge_on_lite0_features_tells_held_out_patches_apart(lite0, patches):
     assert min(right.reshape(3, 60).mean(1)) >= 0.9
 
 
+def test_of_many_classes_the_judge_is_linear_discriminants_and_as_right():
+    draw = np.random.default_rng(0)
+    centres = draw.standard_normal((classifier.MANY + 1, 30))
+    for classes, words in ((classifier.MANY, "logistic regression"), (classifier.MANY + 1, "linear discriminants")):
+        labels = np.repeat(np.arange(classes), 6)
+        training, new = (centres[labels] + 0.4 * draw.standard_normal((len(labels), 30)) for _ in range(2))
+        judge = classifier.fit(training.astype(np.float32), labels)
+        assert (judge.predict(new) == labels).mean() > 0.97
+        assert np.allclose(judge.probabilities(new).sum(1), 1)
+        assert classifier.described(classes, 6) == f"{words} on at most 6 training images a class"
+
+
 def test_inception_runs_clean_fids_resize_and_calling_convention(inception, patches):
     images = patches("brick", "test", 3)
     features = extractors.extractor(inception).features(images)
@@ -90,7 +103,9 @@ def test_inception_runs_clean_fids_resize_and_calling_convention(inception, patc
 def test_inception_weights_are_checked_and_never_fetched(inception, tmp_path, monkeypatch):
     monkeypatch.setattr("urllib.request.urlopen", lambda *_, **__: pytest.fail("went to the network"))
     missing = inception.model_copy(update={"weights": str(tmp_path / "none.pt")})
-    with pytest.raises(UserError, match=r"none.pt: cannot read .* Fetch https://.* SHA-256 f58cb9b6.*kind: lite0"):
+    with pytest.raises(
+        UserError, match=r"none.pt: cannot read .*featdiff fetch-weights.* https://.* SHA-256 f58cb9b6.*kind: lite0"
+    ):
         extractors.extractor(missing)
     wrong = inception.model_copy(update={"sha256": "0" * 64})
     with pytest.raises(UserError, match="its SHA-256 is .* but evaluation.extractor.sha256 says 0000"):
@@ -104,9 +119,11 @@ def test_inception_weights_are_checked_and_never_fetched(inception, tmp_path, mo
 
 def test_names_and_protocols_tell_extractors_apart(inception):
     assert extractors.distance_name(Lite0()) == "Lite0 Frechet distance"
-    assert extractors.distance_name(inception) == "FID"
-    settings = [Lite0(), Lite0(resize=64), Lite0(precision="bf16"), inception]
-    assert len({extractors.protocol(s) for s in settings}) == 4
+    assert extractors.distance_name(Inception()) == "FID"
+    assert extractors.distance_name(inception) == "Inception Frechet distance"
+    settings = [Lite0(), Lite0(resize=64), Lite0(precision="bf16"), Inception(), inception, DINOV2]
+    assert len({extractors.protocol(s) for s in settings}) == 6
+    assert [s for s in settings if "FID" in extractors.protocol(s)] == [Inception()]
     assert extractors.extractor(inception).protocol == extractors.protocol(inception)
 
 

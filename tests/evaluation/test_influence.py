@@ -79,6 +79,13 @@ def test_the_line_in_one_over_n_is_met_by_odd_counts_too():
     assert extrapolated(x, y, influences(x, y)).value == pytest.approx(line[1])
 
 
+def test_sets_of_unlike_counts_are_halved_both():
+    generator = np.random.default_rng(8)
+    x, y = normal(generator, 120, 8), normal(generator, 40, 8, scale=1.2)
+    halves = np.mean([frechet_distance(x[s::2], y[s::2]) for s in (0, 1)])
+    assert extrapolated(x, y, influences(x, y)).value == pytest.approx(2 * frechet_distance(x, y) - halves)
+
+
 def test_draws_that_share_images_make_no_narrower_interval():
     generator = np.random.default_rng(6)
     moved = Influences(1.0, *(v - v.mean() for v in generator.standard_normal((2, 30))))

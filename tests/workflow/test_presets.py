@@ -56,6 +56,16 @@ def test_the_textures_are_fetched_first_and_new_classes_wait_for_a_network_that_
     assert {**same[0]["layout"], "test_stride": 12} == same[1]["layout"]
 
 
+def test_one_line_of_settings_fetches_the_weights_of_fid_first_unless_they_are_named(project, monkeypatch):
+    (project.root / "fid.yaml").write_text("evaluation: {extractor: {kind: inception}}\n")
+    options = ("--configfile", "params.yaml", "fid.yaml", "--", "results/evaluation/guided.json")
+    monkeypatch.delenv("FEATDIFF_INCEPTION", raising=False)
+    assert project.stale(*options)["weights"] == 1
+    monkeypatch.setenv("FEATDIFF_INCEPTION", "anywhere.pt")
+    planned = project.stale(*options)
+    assert "weights" not in planned and planned["embed"] == 2
+
+
 @pytest.mark.parametrize("name", ["paper", "paper-colour"])
 def test_the_papers_width_knows_all_textures_but_those_held_back_and_draws_new_ones_from_1_to_400_images(project, name):
     overlays = ("--configfile", "params.yaml", "workflow/presets/paper.yaml")

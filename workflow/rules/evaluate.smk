@@ -4,6 +4,7 @@
 rule embed:
     input:
         images=lambda wildcards: project.images(wildcards.kind, wildcards.name),
+        weights=project.weights(),
     output:
         features=project.path("{kind}/{name}/features.npz"),
     log:
@@ -52,6 +53,7 @@ rule evaluate:
 rule between_measures:
     input:
         images=project.path("between/{line}/images.zip"),
+        weights=project.weights(),
         data=lambda wildcards: project.dataset(project.between_dataset(wildcards.line)),
         data_features=lambda wildcards: project.features("data", project.between_dataset(wildcards.line)),
     output:
