@@ -354,7 +354,8 @@ def all_images(path: Path) -> Iterator[list[SourceFile]]:
         _refuse_bombs(path, archive.infolist())
         members = {_member_parts(path, info): info for info in archive.infolist()}
         found = {"/".join(parts): info for parts, info in members.items() if _shown(parts)}
-        yield [SourceFile(n, _folder_of(n), f"{path}:", _Member(archive, found[n])) for n in sorted(found)]
+        readers = _Members(archive)
+        yield [SourceFile(n, _folder_of(n), f"{path}:", readers.add(found[n])) for n in sorted(found)]
 
 
 def _shown(parts: Parts) -> bool:
