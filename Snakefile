@@ -79,6 +79,10 @@ if is_run(workflow):
     show(project.path("logs/train"), workflow)
 
 
+onstart:
+    project.judge_counts(file for job in workflow.dag.needrun_jobs() if job.rule.name == "prepare" for file in job.output)
+
+
 onsuccess:
     tell_of_changes()
 

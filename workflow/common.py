@@ -14,6 +14,8 @@ from pathlib import Path
 from typing import Any, Literal
 
 from featdiff import extending
+from featdiff.data.counting import judged, needs_of
+from featdiff.data.needs import as_json, shown
 from featdiff.errors import UserError
 from featdiff.kinds.guidance import FeatureGuidance
 from featdiff.mixture import BRIDGE_TABLES, TABLES
@@ -110,6 +112,25 @@ class Project:
         return [] if given else [FETCHED]
 
     # --- rows ---------------------------------------------------------------------------------------------------
+
+    @property
+    def needs(self) -> str:
+        """What later steps need of each data set, as JSON. It stands in no ``params``: preparation is told, and what it
+        makes does not depend on it."""
+        return as_json({name: needs_of(self.params, name) for name in self.datasets})
+
+    def judge_counts(self, made_anew: Iterable[str]) -> None:
+        """End the run if an archive that is there has too few images for the settings, unless it is made anew and
+        judged then."""
+        there = {self.dataset(name): name for name in self.datasets}
+        kept = [(name, Path(path)) for path, name in there.items() if path not in set(made_anew)]
+        try:
+            problems, _ = judged(self.params, kept)
+        except UserError:
+            return  # a damaged archive: the step that reads it says so
+        if problems:
+            print("\n".join(["error: too few images for these settings", *shown(problems)]), file=sys.stderr)
+            raise SystemExit(2)
 
     def dataset_of(self, model: str) -> str:
         """The archive a model learns from."""

@@ -10,7 +10,7 @@ import hashlib
 import os
 import warnings
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -109,8 +109,17 @@ class Summary:
         return "\n".join(lines)
 
 
-def prepare(dataset: Dataset, out: Path | str, *, base: Path | str = Path(".")) -> Summary:
-    """Make the archive of a data set at ``out``; relative source paths start at ``base``."""
+def prepare(
+    dataset: Dataset,
+    out: Path | str,
+    *,
+    base: Path | str = Path("."),
+    judge: Callable[[dict[str, dict[str, int]]], None] | None = None,
+) -> Summary:
+    """Make the archive of a data set at ``out``; relative source paths start at ``base``.
+
+    ``judge`` is told the images of each class by split before anything is written, and raises what is wrong with them.
+    """
     out = Path(out)
     with _opened(dataset.source, Path(base)) as everything:
         listing = everything.select(chosen_classes(dataset, everything.classes))
@@ -127,11 +136,13 @@ def prepare(dataset: Dataset, out: Path | str, *, base: Path | str = Path(".")) 
         if len(train) < 2 or not test:
             raise UserError(f"class '{name}': {len(train)} training and {len(test)} test images; pairs need 2 and 1")
         parts[name, "train"], parts[name, "test"] = _at_most(name, train, dataset), test
+    counts = {name: {split: len(parts[name, split]) for split in ("train", "test")} for name in by_class}
+    if judge is not None:
+        judge(counts)
     images, index = _table(parts, listing.classes, dataset)
     inputs = listing.inputs or {p.file.name: p.sha256.hex() for p in photos}
     made = artifacts.manifest("dataset", dataset, by=prepare).model_copy(update={"inputs": inputs})
     archive.write(out, images, index, made, extra=_skip_table(bad))
-    counts = {name: {split: len(parts[name, split]) for split in ("train", "test")} for name in by_class}
     copies = sum(n - 1 for n in Counter((p.file.class_name, p.content) for p in photos).values())
     size, channels = dataset.layout.size, images[0].shape[-1]
     return Summary(out, (size, size, channels), counts, tuple(bad), listing.ignored, copies)

@@ -103,6 +103,18 @@ def test_numbers_are_those_of_all_images_by_the_measures_themselves(place, refer
     assert found.value("frechet") < 1e-6 < reference.value("frechet")
 
 
+def test_three_images_have_two_neighbours_and_one_is_refused(place):
+    array = np.asarray(image_set(place / "adm.npz").images())
+    asked = SETTINGS.model_copy(update={"neighbours": 5})
+    found = evaluate(array[:3], place / "real", settings=asked, keep=place / "kept")
+    assert "; 2 neighbours (5 asked); " in found.protocol
+    two = evaluate(array[:3], place / "real", settings=asked.model_copy(update={"neighbours": 2}), keep=place / "kept")
+    for measure in ("precision", "recall", "density", "coverage"):
+        assert found.value(measure) == two.value(measure)
+    with pytest.raises(UserError, match="1 images are too few for a comparison: give at least 2"):
+        evaluate(array[:1], place / "real", settings=asked, keep=place / "kept")
+
+
 def test_sets_stand_side_by_side_at_the_count_of_the_smallest(place, reference):
     sides = {"few": np.asarray(image_set(place / "adm.npz").images()[:9]), "all": place / "adm.npz"}
     found = evaluate(sides, place / "real", settings=SETTINGS, keep=place / "kept")

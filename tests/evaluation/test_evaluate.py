@@ -154,28 +154,26 @@ def test_the_cost_of_samples_is_the_mean_of_their_network_evaluations(folder, se
     assert cost == [(len(index) - 1) / 2]
 
 
-def cut_to(data, test):
-    """The data set with so many test images of brick, all its others as they are."""
-    of_brick = np.flatnonzero((data.index["split"] == "test") & (data.index["class"] == "brick"))
-    keep = np.setdiff1d(np.arange(len(data.index)), of_brick[test:])
-    return archive.ImageArchive(data.images[keep], data.index.iloc[keep].reset_index(drop=True), data.made), keep
-
-
 def test_the_count_is_the_smallest_class_and_few_images_have_as_many_neighbours_as_there_are_others(folder, settings):
     data = archive.read(folder / "dataset.zip", "dataset")
     assert common_count(settings.model_copy(update={"images": 1000}), data) == 30
     assert "30 a side (1000 asked" in measure.protocol(settings.model_copy(update={"images": 1000}), data)
     assert "; 3 neighbours; " in measure.protocol(settings, data)
-    few, kept = cut_to(data, 3)
     known = embedding.read(settings, folder / "dataset.npz", folder / "dataset.zip", "dataset")
-    features = embedding.Features(known.at(kept), np.arange(len(kept)))
+    of_brick = np.flatnonzero((data.index["split"] == "test") & (data.index["class"] == "brick"))
+
+    def with_bricks(count):  # in the test images
+        keep = np.setdiff1d(known.rows, of_brick[count:])
+        few = archive.ImageArchive(data.images[keep], data.index.iloc[keep].reset_index(drop=True), data.made)
+        return few, embedding.Features(known.at(keep), np.arange(len(keep)))
+
+    few, features = with_bricks(3)
     assert "; 2 neighbours (3 asked); " in measure.protocol(settings, few)
     found = measure.evaluate(settings, few, features)
     assert found == measure.evaluate(settings.model_copy(update={"neighbours": 2}), few, features)
     assert {row["count"] for row in found if row["measure"] == "coverage"} == {3}
-    one, _ = cut_to(data, 1)
     with pytest.raises(UserError, match=r"brick \(test\) has 1 images; the measures need at least 2"):
-        common_count(settings, one)
+        common_count(settings, with_bricks(1)[0])
 
 
 def test_more_images_over_all_classes_leave_the_rows_of_a_class_as_they_were(folder, settings, evaluated, tmp_path):

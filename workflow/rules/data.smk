@@ -20,4 +20,5 @@ rule prepare:
     message:
         "Preparing data set {wildcards.dataset}"
     shell:
-        "featdiff prepare --settings {params.settings:q} --out {output.dataset} > {log} 2>&1"
+        "featdiff prepare --settings {params.settings:q} --needs {project.needs:q} --name {wildcards.dataset}"
+        " --out {output.dataset} > {log} 2>&1"
