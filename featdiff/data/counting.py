@@ -34,9 +34,7 @@ def needs_of(params: Params, dataset: str) -> Needs:
 
 def _group(params: Params, training: str) -> Group:
     row = params.trainings[training]
-    return Group(
-        setting=f"trainings.{training}", partners=row.partners, batch=row.batch, micro_batch=row.micro_batch
-    )
+    return Group(setting=f"trainings.{training}", partners=row.partners, batch=row.batch, micro_batch=row.micro_batch)
 
 
 def _drawn(params: Params, sampling: str) -> Drawn:
@@ -74,4 +72,3 @@ def judged(params: Params, archives: Iterable[tuple[str, Path]]) -> tuple[list[s
         names.append(dataset)
         problems += [f"{path}: {line}" for line in needs_of(params, dataset).problems(counts_in(path))]
     return problems, names
-

@@ -33,10 +33,12 @@ from featdiff.reporting import (
     templates,
 )
 from featdiff.reporting.drawing import Figure, Panel
+from featdiff.settings.data import PackagedSource
 from featdiff.settings.project import Params
 from featdiff.settings.sampling import Sampling
 from featdiff.training import record
 
+NAMED, NAMED_LENGTH = 4, 60  # classes, and characters of all their names, that a title may hold
 TABLES = {
     "quality": ("samples", "class", "measure", "value", "spread", "interval", "count", "protocol"),
     "denoising": ("model", "target", "class", "sigma", "psnr", "spread", "images"),
@@ -152,7 +154,11 @@ def render(
     few = len(shown) == len(classes)
     single = _single(settings, guided_model)
     sources = _sources(settings, names, inputs.quality)
-    found = targets.verdicts(inputs.quality, inputs.denoising, inputs.scatter, names, frechet)
+    found = (
+        targets.verdicts(inputs.quality, inputs.denoising, inputs.scatter, names, frechet)
+        if _has_targets(settings, guided_model)
+        else []
+    )
     dots = curves.dots(
         inputs.quality,
         {"guided": names.guided, "mixture": names.baseline, "real": names.real},
@@ -167,9 +173,9 @@ def render(
     drawn = frontier.curves(strengths, frontier.real_images(inputs.quality, names.real))
     return templates.render(
         "report.html",
-        title=settings.report.title,
+        title=settings.report.title or derived_title(classes),
         summary=_summary(settings, inputs, found),
-        targets=targets.table(found),
+        targets=targets.table(found) if found else None,
         samples=grids.sample_grids(
             inputs.data, inputs.guided, inputs.baseline, images=settings.report.images_per_class
         ),
@@ -196,6 +202,19 @@ def render(
         artifacts=provenance.artifacts_table(inputs.made, inputs.digests, accepted),
         versions=provenance.versions_table(inputs.made),
     )
+
+
+def derived_title(classes: Sequence[str]) -> str:
+    """The page's title where the settings give none: few classes by their names, many by their number."""
+    if len(classes) > NAMED or len(", ".join(classes)) > NAMED_LENGTH:
+        return f"Feature-guided samples of {len(classes)} classes"
+    *others, last = classes
+    return f"Feature-guided samples of {' and '.join([', '.join(others), last] if others else [last])}"
+
+
+def _has_targets(settings: Params, guided: str) -> bool:
+    """Whether the thresholds were meant for this data: the packaged photographs, and no other images."""
+    return isinstance(settings.datasets[settings.models[guided].dataset].source, PackagedSource)
 
 
 def _single(settings: Params, guided: str) -> list[str]:
@@ -291,9 +310,11 @@ def _summary(settings: Params, inputs: _Inputs, found: list[targets.Verdict]) ->
     splits = inputs.data.index["split"].value_counts()
     measured = [v for v in found if v.holds is not None]
     row = settings.samplings[settings.report.guided]
-    return {
+    facts = {
         "Images": f"{len(inputs.data.classes)} classes, {width}×{height} {'gray' if channels == 1 else 'colour'}",
         "Real images": f"{splits.get('train', 0)} for training, {splits.get('test', 0)} for testing",
         "Sampler": f"{row.sampler.kind}, {int(inputs.guided.index['evaluations'].max())} network evaluations an image",
-        "Targets": f"{sum(v.holds is True for v in measured)} of {len(measured)} hold",
     }
+    if found:
+        facts["Targets"] = f"{sum(v.holds is True for v in measured)} of {len(measured)} hold"
+    return facts
