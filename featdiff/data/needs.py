@@ -119,9 +119,9 @@ class Needs(Settings):
             if drawn.images < needed:
                 setting = "images" if needed == sizes.one else "images_all"
                 what = "images of each class are" if drawn.of_class else "images are"
+                fewer = f", or evaluation.{setting} to {drawn.images}" if drawn.images >= LEAST else ""
                 found.append(
-                    f"{drawn.setting}.images is {drawn.images}, and {needed} {what} compared: set it to {needed}, or "
-                    f"evaluation.{setting} to {drawn.images}"
+                    f"{drawn.setting}.images is {drawn.images}, and {needed} {what} compared: set it to {needed}{fewer}"
                 )
         return found
 

@@ -67,8 +67,8 @@ def _smallest(data: ImageArchive) -> int:
     smallest = min(sizes, key=lambda name: sizes[name])
     if sizes[smallest] < LEAST:
         raise UserError(
-            f"class {smallest} has {sizes[smallest]} images; the measures need at least {LEAST}: give more images, raise "
-            "the data set's test_fraction or lower its test_stride"
+            f"class {smallest} has {sizes[smallest]} images; the measures need at least {LEAST}: give more images, "
+            "raise the data set's test_fraction or lower its test_stride"
         )
     return sizes[smallest]
 

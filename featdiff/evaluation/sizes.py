@@ -52,4 +52,4 @@ def allowed(asked: int, *sizes: int) -> int:
 
 def neighbours_told(used: int, asked: int) -> str:
     """The words of a protocol."""
-    return f"{used} neighbours" if used == asked else f"{used} neighbours ({asked} asked)"
+    return f"{used} neighbour{'s' * (used != 1)}" + (f" ({asked} asked)" if used != asked else "")
