@@ -115,8 +115,8 @@ class Project:
 
     @property
     def needs(self) -> str:
-        """What later steps need of each data set, as JSON. It stands in no ``params``: preparation is told, and what it
-        makes does not depend on it."""
+        """What later steps need of each data set, as JSON. Preparation is told, and what it makes does not depend on
+        it: other needs alone run nothing again."""
         return as_json({name: needs_of(self.params, name) for name in self.datasets})
 
     def judge_counts(self, made_anew: Iterable[str]) -> None:
