@@ -234,7 +234,7 @@ def truncate(path: Path) -> None:
 BAD: list[tuple[str, Callable[[Path], Any], str]] = [
     ("brick/bad.png", truncate, "damaged or truncated"),
     ("brick/bad.png", lambda p: p.write_bytes(b""), "an empty file"),
-    ("brick/notes.txt", lambda p: p.write_text("hi"), "not a PNG, JPEG or WebP image"),
+    ("brick/notes.txt", lambda p: p.write_text("hi"), "not a PNG, JPEG, WebP, TIFF, BMP, GIF or AVIF image"),
     ("brick/bad.png", lambda p: save(p, noise(10, 40)), "40 x 10 pixels, smaller than the size of 16"),
     ("brick/bad.png", os.mkfifo, "not a regular file"),
     ("brick/bad.png", lambda p: p.symlink_to("nowhere"), "a broken link"),
