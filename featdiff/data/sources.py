@@ -1,85 +1,44 @@
 """Where images come from: the photographs of an installed package, a folder of class folders, or a zip of one.
 
-All three give one :class:`Listing`: files in an order that depends on their names alone (never on the file system),
-each with its class and a function that reads its bytes. Hidden files and what systems leave behind are ignored and
-counted. A zip is never extracted: its members are read into memory, after links, encrypted members, climbing paths and
-bombs have been refused.
+All three give one :class:`featdiff.data.listing.Listing`: files in an order that depends on their names alone (never on
+the file system), each with its class and a function that reads its bytes. Hidden files and what systems leave behind
+are ignored and counted. A zip is never extracted: its members are read into memory, after links, encrypted members,
+climbing paths and bombs have been refused.
 """
 
 import importlib.resources
 import os
 import re
 import stat
-import unicodedata
 import zipfile
 import zlib
 from array import array
-from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
 from featdiff.artifacts import sha256_file
+from featdiff.data.listing import (
+    IMAGE_SUFFIXES,
+    UNPACKED,
+    BadImage,
+    Listing,
+    Parts,
+    SourceFile,
+    Tree,
+    junk,
+    parents,
+)
 from featdiff.errors import UserError
 from featdiff.settings.data import PHOTOGRAPHS, Files, FolderSource, PackagedSource, ZipSource
 
 PACKAGED = {"skimage-textures": ("skimage.data", PHOTOGRAPHS)}
-JUNK = frozenset({"__MACOSX", "Thumbs.db", "desktop.ini"})
-FORMAT_NAMES = "PNG, JPEG, WebP, TIFF, BMP, GIF or AVIF"
-UNPACKED = (".tif", ".tiff", ".bmp")  # may hold bare pixels, which a zip can shrink as much as it can anything
-IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".gif", ".avif", ".heic", ".heif", *UNPACKED)
 MAX_FILE = 2**28  # bytes of one image file
 MAX_TOTAL = 2**34  # bytes of all members of a zip, unpacked
 MAX_MEMBERS = 2**22
 MAX_RATIO = 100  # unpacked over packed size of a zip member beyond RATIO_FROM bytes: packed images hardly shrink
 RATIO_FROM = 2**20
-
-Parts = tuple[str, ...]
-
-
-class BadImage(Exception):
-    """One file that is no usable image, and why; an error or a counted skip, as the setting says."""
-
-
-@dataclass(slots=True)
-class SourceFile:
-    """One file that should be an image: its path inside the source, its class, what stands before the path in messages,
-    and its split where the source gives one.
-
-    There may be a million of them: what they share is shared, and what can be told from the rest is not kept.
-    """
-
-    name: str
-    class_name: str
-    source: str
-    read: Callable[[], bytes]
-    split: Literal["train", "test"] | None = None
-
-    @property
-    def where(self) -> str:
-        """Where it lies, for messages."""
-        return self.source + self.name
-
-    def forget(self) -> None:
-        """Its image is known now: what reading it took is free."""
-        self.read = already_read
-
-
-@dataclass(frozen=True)
-class Listing:
-    """What a source holds. ``inputs`` are files already hashed; when empty, each image file is an input by itself."""
-
-    classes: list[str]
-    files: list[SourceFile]
-    strays: list[SourceFile] = field(default_factory=list)  # they lie in no class folder
-    ignored: int = 0
-    inputs: dict[str, str] = field(default_factory=dict)
-
-    def select(self, classes: list[str]) -> "Listing":
-        """These classes and their files alone."""
-        return replace(self, classes=classes, files=[file for file in self.files if file.class_name in classes])
 
 
 @contextmanager
@@ -113,7 +72,7 @@ def _packaged(name: str) -> Listing:
 def _folder(root: Path, source: Files) -> Listing:
     if not root.is_dir():
         raise UserError(f"{root}: {'is not a folder' if root.exists() else 'no such folder'}; check source.path")
-    tree = _Tree(str(root), "/")
+    tree = Tree(str(root), "/")
     try:
         _walk(tree, root, (), deepest=3 if source.halves is None else 4)
     except OSError as error:
@@ -121,10 +80,10 @@ def _folder(root: Path, source: Files) -> Listing:
     return tree.listing(source)
 
 
-def _walk(tree: "_Tree", folder: Path, parts: Parts, *, deepest: int) -> None:
+def _walk(tree: Tree, folder: Path, parts: Parts, *, deepest: int) -> None:
     for entry in sorted(os.scandir(folder), key=lambda e: e.name):
         inner = (*parts, entry.name)
-        if _junk(entry.name):
+        if junk(entry.name):
             tree.ignored += 1
         elif not entry.is_dir():
             tree.files[inner] = _file_reader(Path(entry.path))
@@ -163,21 +122,21 @@ def _open_zip(path: Path) -> zipfile.ZipFile:
 def _zip(path: Path, archive: zipfile.ZipFile, source: Files) -> Listing:
     members, readers = archive.infolist(), _Members(archive)
     _refuse_bombs(path, members)
-    tree = _Tree(str(path), ":")
+    tree = Tree(str(path), ":")
     archive.NameToInfo.clear()
     members.reverse()
     while members:  # what zipfile knows of a member goes when what is needed of it is kept
         info = members.pop()
         parts, folder = _member_parts(path, info), info.filename.endswith(("/", "\\"))
-        if any(_junk(p) for p in parts):
+        if any(junk(p) for p in parts):
             tree.ignored += not folder
-            tree.folders.update(_parents(parts) if not any(_junk(p) for p in parts[:-1]) else ())
+            tree.folders.update(parents(parts) if not any(junk(p) for p in parts[:-1]) else ())
         elif folder:
-            tree.folders.update((*_parents(parts), parts))
+            tree.folders.update((*parents(parts), parts))
         elif parts in tree.files:
             raise UserError(f"{path}: holds '{info.filename}' twice; pack it anew")
         else:
-            tree.folders.update(_parents(parts))
+            tree.folders.update(parents(parts))
             tree.files[parts] = readers.add(info)
     return tree.listing(source, inputs={path.name: sha256_file(path)})
 
@@ -271,11 +230,6 @@ def _nowhere() -> bytes:
     raise BadImage("damaged in the zip (its place is no number of a file)")
 
 
-def already_read() -> bytes:
-    """The reader of a file whose image is known: what the real one held is free."""
-    raise ValueError("this file was read already")
-
-
 # --- any images -------------------------------------------------------------------------------------------------------
 
 
@@ -295,12 +249,8 @@ def all_images(path: Path) -> Iterator[list[SourceFile]]:
         yield [SourceFile(n, _folder_of(n), f"{path}:", readers.add(found[n])) for n in sorted(found)]
 
 
-def _junk(name: str) -> bool:
-    return name.startswith(".") or name in JUNK
-
-
 def _shown(parts: Parts) -> bool:
-    return parts[-1:] != () and parts[-1].lower().endswith(IMAGE_SUFFIXES) and not any(_junk(p) for p in parts)
+    return parts[-1:] != () and parts[-1].lower().endswith(IMAGE_SUFFIXES) and not any(junk(p) for p in parts)
 
 
 def _folder_of(name: str) -> str:

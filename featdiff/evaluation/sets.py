@@ -18,7 +18,8 @@ from featdiff import artifacts
 from featdiff.api.images import Images
 from featdiff.data import archive
 from featdiff.data.decode import decode
-from featdiff.data.sources import FORMAT_NAMES, BadImage, SourceFile, all_images
+from featdiff.data.listing import FORMAT_NAMES, BadImage, SourceFile
+from featdiff.data.sources import all_images
 from featdiff.errors import UserError
 
 Source = str | Path | np.ndarray | Images

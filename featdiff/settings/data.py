@@ -1,6 +1,6 @@
 """Settings of a data set: where its images come from, and how they are cut."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -32,6 +32,12 @@ class Files(Settings):
     one_class: Text | None = Field(
         None, description="There are no class folders: all images are of one class, and this is its name."
     )
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if self.halves and self.halves[0] == self.halves[1]:
+            raise ValueError(f"halves names '{self.halves[0]}' twice: training and test images lie apart")
+        return self
 
 
 class FolderSource(Files):
@@ -85,12 +91,14 @@ class Dataset(Settings):
         0.25, description="Share of each photograph (patches) or class (crop) for testing; of no use with given halves."
     )
     mixed_modes: Literal["error", "convert"] = Field("error", description="Gray and colour images in one data set.")
-    bad_images: Literal["error", "skip"] = Field("error", description="Unreadable, too small or non-image files, and pictures in two classes.")
+    bad_images: Literal["error", "skip"] = Field(
+        "error", description="Unreadable, too small or non-image files, and pictures in two classes."
+    )
     max_images_per_class: Count | None = Field(None, description="Keep at most this many training images a class.")
     seed: Seed = 0
 
     @model_validator(mode="after")
-    def _check(self) -> "Dataset":
+    def _check(self) -> Self:
         if isinstance(self.source, Files) and self.source.halves and not self.layout.whole:
             raise ValueError(
                 f"source.halves keeps whole images as they are, and layout {self.layout.kind} splits each image: take "

@@ -12,7 +12,7 @@ from PIL import Image
 
 from featdiff.data import decode as module
 from featdiff.data.decode import decode
-from featdiff.data.sources import BadImage
+from featdiff.data.listing import BadImage
 
 RNG = np.random.default_rng(0)
 GRAY = RNG.integers(0, 256, (20, 30), np.uint8)
