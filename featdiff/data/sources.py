@@ -69,15 +69,27 @@ def _packaged(name: str) -> Listing:
 # --- folder -------------------------------------------------------------------------------------------------------
 
 
+def look(path: Path) -> Tree:
+    """The files and folders of a folder or a zip, as far down as any source may have them; to be named, not read."""
+    if path.is_dir():
+        return _folder_tree(path, deepest=4)
+    with _open_zip(path) as archive:
+        return _zip_tree(path, archive)
+
+
 def _folder(root: Path, source: Files) -> Listing:
     if not root.is_dir():
         raise UserError(f"{root}: {'is not a folder' if root.exists() else 'no such folder'}; check source.path")
+    return _folder_tree(root, deepest=3 if source.halves is None else 4).listing(source)
+
+
+def _folder_tree(root: Path, *, deepest: int) -> Tree:
     tree = Tree(str(root), "/")
     try:
-        _walk(tree, root, (), deepest=3 if source.halves is None else 4)
+        _walk(tree, root, (), deepest=deepest)
     except OSError as error:
         raise UserError(f"{error.filename}: can't be listed ({error.strerror}); mend its permissions") from None
-    return tree.listing(source)
+    return tree
 
 
 def _walk(tree: Tree, folder: Path, parts: Parts, *, deepest: int) -> None:
@@ -120,6 +132,10 @@ def _open_zip(path: Path) -> zipfile.ZipFile:
 
 
 def _zip(path: Path, archive: zipfile.ZipFile, source: Files) -> Listing:
+    return _zip_tree(path, archive).listing(source, inputs={path.name: sha256_file(path)})
+
+
+def _zip_tree(path: Path, archive: zipfile.ZipFile) -> Tree:
     members, readers = archive.infolist(), _Members(archive)
     _refuse_bombs(path, members)
     tree = Tree(str(path), ":")
@@ -138,7 +154,7 @@ def _zip(path: Path, archive: zipfile.ZipFile, source: Files) -> Listing:
         else:
             tree.folders.update(parents(parts))
             tree.files[parts] = readers.add(info)
-    return tree.listing(source, inputs={path.name: sha256_file(path)})
+    return tree
 
 
 def _refuse_bombs(path: Path, members: list[zipfile.ZipInfo]) -> None:

@@ -170,9 +170,7 @@ def render(
         title=settings.page.title,
         summary=_summary(settings, inputs, found),
         targets=targets.table(found),
-        samples=grids.sample_grids(
-            inputs.data, inputs.guided, inputs.baseline, images=settings.page.images_per_class
-        ),
+        samples=grids.sample_grids(inputs.data, inputs.guided, inputs.baseline, images=settings.page.images_per_class),
         quality=tables.quality(inputs.quality, sources, classes if few else [], frechet),
         quality_classes=None
         if few
