@@ -22,8 +22,11 @@ from featdiff.starting.survey import Survey, survey
 
 Tell = Callable[[str], None]
 IMAGES = "images.zip"  # what is converted
-LEAST_IMAGES = 5_000  # of a training
-TIME_SHARE = 1000  # training images are a multiple of it
+MINUTES = 10.0  # of each model's training, if nothing else is asked for
+LEAST_IMAGES = (
+    31_000  # of a training: a quarter of the default run's, which is as short as was looked at (docs/sweep.md)
+)
+FEW = 24  # images on a side of a comparison
 
 
 def start(
@@ -155,11 +158,9 @@ def _timed(
     speeds = {
         name: timing.measure(settings.train_spec(name), size=plan.size, channels=channels) for name in settings.models
     }
-    if minutes is not None:
-        slowest = min(speed.training for speed in speeds.values())
-        count = max(LEAST_IMAGES, int(minutes * 60 * slowest) // TIME_SHARE * TIME_SHARE)
-        plan = replace(plan, machine=replace(plan.machine, settings={**plan.machine.settings, "images": count}))
-    count = int(plan.machine.settings["images"])
+    settings_of = plan.machine.settings
+    count = _images(min(speed.training for speed in speeds.values()), minutes, most=settings_of["images"])
+    plan = replace(plan, machine=replace(plan.machine, settings={**settings_of, "images": count}))
     trained = {name: count / speed.training / 60 for name, speed in speeds.items()}
     drawn = sum(
         row.images * (plan.classes if row.guidance.told else 1) * writing.STEPS / speeds[row.model].evaluations / 60
@@ -176,6 +177,13 @@ def _timed(
         f"  samples: {_minutes(drawn)} of one {'GPU' if timing.on_gpu() else 'core'}",
         f"  (timed just now, {how}; preparing the images, features and measures come on top)",
     ]
+
+
+def _images(rate: float, minutes: float | None, *, most: int) -> int:
+    """Training images, a multiple of a thousand: as many as the user's minutes hold, or else as ten minutes do, within
+    what has been tried."""
+    held = int(rate * 60 * (minutes or MINUTES)) // 1000 * 1000
+    return max(held, 1000) if minutes else min(max(held, LEAST_IMAGES), most)
 
 
 def _minutes(value: float) -> str:

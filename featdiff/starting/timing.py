@@ -47,6 +47,7 @@ def on_gpu() -> bool:
 def measure(spec: TrainSpec, *, size: int, channels: int) -> Speed:
     """Time a model's training steps and its network; takes about three seconds on a CPU."""
     threads = torch.get_num_threads()
+    devices.keep_freed_memory()
     if not on_gpu():
         torch.set_num_threads(1)
     try:
