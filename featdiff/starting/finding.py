@@ -72,9 +72,9 @@ def _of_tree(path: Path, name: str, source: FolderSource | ZipSource) -> Found:
     at_top = sum(len(parts) == 1 and parts[-1].lower().endswith(IMAGE_SUFFIXES) for parts in tree.files)
     if at_top and not tree.folders:
         tables = [parts[0] for parts in tree.files if len(parts) == 1 and parts[0].lower().endswith(".csv")]
-        notes = (f"{tables[0]} lies beside the images: if it has their labels, featdiff new {path / tables[0]}",)
+        notes = tuple(f"{t} lies beside the images; if it has their labels: featdiff new {path / t}" for t in tables)
         one = source.model_copy(update={"one_class": "images"})
-        return Found(f"one {kind} of images without classes", name, one, notes=notes if tables else ())
+        return Found(f"one {kind} of images without classes", name, one, notes=notes)
     return Found(f"a {kind} of class folders", name, source)
 
 

@@ -23,9 +23,7 @@ from featdiff.starting.survey import Survey, survey
 Tell = Callable[[str], None]
 IMAGES = "images.zip"  # what is converted
 MINUTES = 10.0  # of each model's training, if nothing else is asked for
-LEAST_IMAGES = (
-    31_000  # of a training: a quarter of the default run's, which is as short as was looked at (docs/sweep.md)
-)
+LEAST_IMAGES = 31_000  # of a training: a quarter of the default run's (docs/sweep.md)
 FEW = 24  # images on a side of a comparison
 
 
@@ -169,7 +167,7 @@ def _timed(
     widths = " ".join(map(str, plan.widths))
     named = ", ".join(f"{name} {_minutes(value)}" for name, value in trained.items())
     together = " (side by side on two cores)" if len(trained) > 1 and not timing.on_gpu() else ""
-    how = "without compiling, which a long run adds" if timing.on_gpu() else "one thread each"
+    how = "without compiling, which a long run adds" if timing.on_gpu() else "one thread each, nothing else running"
     said["network"] = ""
     said["training"] = f"  # {named}{together}; timed by 'featdiff new'"
     return plan, [
