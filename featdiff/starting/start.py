@@ -151,13 +151,13 @@ def _timed(
     plan: Proposal, source: FolderSource | ZipSource, said: dict[str, str], aside: Path, minutes: float | None
 ) -> tuple[Proposal, list[str]]:
     """The plan with as many training images as ``minutes`` hold, and what it will cost by a short timing."""
-    settings = _checked(writing.params(plan, source, said | {"network": "", "training": ""}), aside)
+    settings = _checked(writing.params(plan, source, said | {"training": ""}), aside)
     channels = 1 if plan.mode == "gray" else 3
     speeds = {
         name: timing.measure(settings.train_spec(name), size=plan.size, channels=channels) for name in settings.models
     }
     settings_of = plan.machine.settings
-    count = _images(min(speed.training for speed in speeds.values()), minutes, most=settings_of["images"])
+    count = training_images(min(speed.training for speed in speeds.values()), minutes, most=settings_of["images"])
     plan = replace(plan, machine=replace(plan.machine, settings={**settings_of, "images": count}))
     trained = {name: count / speed.training / 60 for name, speed in speeds.items()}
     drawn = sum(
@@ -168,7 +168,6 @@ def _timed(
     named = ", ".join(f"{name} {_minutes(value)}" for name, value in trained.items())
     together = " (side by side on two cores)" if len(trained) > 1 and not timing.on_gpu() else ""
     how = "without compiling, which a long run adds" if timing.on_gpu() else "one thread each, nothing else running"
-    said["network"] = ""
     said["training"] = f"  # {named}{together}; timed by 'featdiff new'"
     return plan, [
         f"  network of widths {widths}, {count:,} training images a model: {named}{together}",
@@ -177,7 +176,7 @@ def _timed(
     ]
 
 
-def _images(rate: float, minutes: float | None, *, most: int) -> int:
+def training_images(rate: float, minutes: float | None, *, most: int) -> int:
     """Training images, a multiple of a thousand: as many as the user's minutes hold, or else as ten minutes do, within
     what has been tried."""
     held = int(rate * 60 * (minutes or MINUTES)) // 1000 * 1000

@@ -22,6 +22,7 @@ from featdiff.data.prepare import prepare
 from featdiff.errors import UserError
 from featdiff.settings.project import load
 from featdiff.starting import timing
+from featdiff.starting.start import training_images
 
 RNG = np.random.default_rng(0)
 
@@ -288,6 +289,30 @@ def merged(base: object, change: object) -> object:
     if not (isinstance(base, dict) and isinstance(change, dict)):
         return change
     return {**base, **{key: merged(base.get(key), value) for key, value in change.items()}}
+
+
+@pytest.mark.parametrize(("side", "size", "widths"), [(100, 64, (64, 128, 256, 512)), (28, 28, (64, 128, 256))])
+def test_on_a_gpu_images_network_and_training_are_larger(
+    side: int, size: int, widths: tuple[int, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(timing, "on_gpu", lambda: True)
+    monkeypatch.setattr(timing, "device_name", lambda: "a GPU")
+    monkeypatch.setattr(timing, "measure", lambda spec, size, channels: timing.Speed(4000.0, 10_000.0))
+    for k in range(24):
+        save(f"pets/{'ab'[k % 2]}/{k}.png", picture(side, side))
+    told = said("new", "pets")
+    assert "1,112,832 training images" in told and "guided about 5 minutes" in told
+    assert "--workflow-profile workflow/profiles/gpu" in told
+    settings = load("pets-project/params.yaml")
+    assert (settings.datasets["pets"].layout.size, settings.networks["wide"].widths) == (size, widths)
+    assert settings.trainings["long"].images == 1_112_832 and settings.samplings["guided"].batch == 512
+
+
+def test_ten_minutes_of_training_within_what_has_been_tried_or_the_user_s_own_minutes() -> None:
+    assert training_images(100.0, None, most=124_000) == 60_000
+    assert training_images(1.0, None, most=124_000) == 31_000
+    assert training_images(1e6, None, most=124_000) == 124_000
+    assert training_images(1.0, 1.0, most=124_000) == 1000 and training_images(100.0, 60.0, most=124_000) == 360_000
 
 
 # --- what is refused, with nothing written ----------------------------------------------------------------------------
