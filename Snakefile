@@ -41,7 +41,11 @@ include: "workflow/rules/progress.smk"
 include: "workflow/rules/centroids.smk"
 include: "workflow/rules/sample.smk"
 include: "workflow/rules/evaluate.smk"
-include: "workflow/rules/report.smk"
+
+
+if project.params.report:
+
+    include: "workflow/rules/report.smk"
 
 
 if project.assets:

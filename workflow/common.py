@@ -151,7 +151,9 @@ class Project:
 
     def progress(self) -> dict[str, str]:
         """The records of the trainings that the report shows, by model."""
-        shown = [self.params.samplings[name].model for name in (self.params.report.guided, self.params.report.baseline)]
+        report = self.params.report
+        rows = (report.guided, report.baseline) if report else ()
+        shown = [self.params.samplings[name].model for name in rows]
         return {model: self.path("models", model, "progress.zip") for model in dict.fromkeys(shown)}
 
     def guide_of(self, sampling: str) -> list[str]:
@@ -184,6 +186,8 @@ class Project:
 
     def levels(self) -> dict[str, str]:
         """The levels of each corruption on the report's data set, by the corruption's name."""
+        if self.params.report is None:
+            return {}
         dataset = self.params.models[self.params.samplings[self.params.report.guided].model].dataset
         rows = [m for m in self.params.models.values() if m.corruption and m.dataset == dataset]
         return {str(m.corruption): self.path("levels", dataset, f"{m.corruption}.npz") for m in rows}
@@ -282,7 +286,7 @@ class Project:
 
     def reported_study(self) -> list[str]:
         """The files of the guidance study, if the report shows it."""
-        if not self.params.report.mixture:
+        if self.params.report is None or not self.params.report.mixture:
             return []
         study = [self.path("mixture", name) for name in ("study.json", "pictures.npz")]
         return [*study, *self.mixture_tables(), *self.bridge()]
@@ -345,7 +349,7 @@ class Project:
             *([self.path("tables/sweep.csv")] if self.params.sweep else []),
             *(path for files in self.repeated().values() for path in files),
             *self.repeats_table(),
-            self.path("report.html"),
+            *([self.path("report.html")] if self.params.report else []),
         ]
 
 

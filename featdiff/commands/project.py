@@ -1,7 +1,7 @@
-"""What tells of a project's settings."""
+"""What tells of a project's settings, and starts a project."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -43,3 +43,19 @@ def kinds() -> None:
     from featdiff.extending import listing
 
     typer.echo(listing(), nl=False)
+
+
+def new(
+    images: Annotated[str, typer.Argument(help="A folder, .zip, .csv of file and label, .npz of arrays, or hf:NAME.")],
+    project: Annotated[Path | None, typer.Argument(help="The project's folder; default: NAME-project, here.")] = None,
+    mode: Annotated[Literal["gray", "rgb"] | None, typer.Option(help="Default: what most images are.")] = None,
+    size: Annotated[int | None, typer.Option(min=8, max=1024, help="Side of an image, in pixels.")] = None,
+    minutes: Annotated[float | None, typer.Option(min=0.1, help="About so long a training of each model.")] = None,
+) -> None:
+    """Look at your own images, propose settings for them and this machine, and write a project with these.
+
+    Example: featdiff new photos.zip pets
+    """
+    from featdiff.starting.start import start
+
+    start(images, project, tell=typer.echo, mode=mode, size=size, minutes=minutes)

@@ -45,7 +45,7 @@ def report(
     values = settings_from(Params, settings)
     if repeats_table is not None:
         sections.append(over_trainings.section(values, repeats_table, quality))
-    names = (values.report.guided, values.report.baseline)
+    names = (values.page.guided, values.page.baseline)
     if len(samples) != len(names):
         raise UserError(f"{len(samples)} sample files were given; two are needed, of {names[0]} and then of {names[1]}")
     write_report(

@@ -104,7 +104,7 @@ def write_report(
     drawn = {name: _samples(settings.samplings[name], name, path) for name, path in samples.items()}
     data = archive.read(dataset, "dataset")
     table, table_made = artifacts.read_arrays(centroids, "centroids")
-    if list(table["classes"]) != data.classes or drawn[settings.report.guided].classes != data.classes:
+    if list(table["classes"]) != data.classes or drawn[settings.page.guided].classes != data.classes:
         raise UserError(
             f"{centroids}, {dataset} and the guided samples are not of the same classes; run the pipeline again"
         )
@@ -113,8 +113,8 @@ def write_report(
     made = {"data set": data.made, "centroids": table_made, "metrics": read_metrics(metrics, numbers)}
     inputs = _Inputs(
         data=data,
-        guided=drawn[settings.report.guided],
-        baseline=drawn[settings.report.baseline],
+        guided=drawn[settings.page.guided],
+        baseline=drawn[settings.page.baseline],
         centroids=table["centroids"],
         sigmas=table["sigma"],
         **read,
@@ -173,12 +173,10 @@ def render(
     drawn = frontier.curves(strengths, frontier.real_images(inputs.quality, names.real))
     return templates.render(
         "report.html",
-        title=settings.report.title or derived_title(classes),
+        title=settings.page.title or derived_title(classes),
         summary=_summary(settings, inputs, found),
         targets=targets.table(found) if found else None,
-        samples=grids.sample_grids(
-            inputs.data, inputs.guided, inputs.baseline, images=settings.report.images_per_class
-        ),
+        samples=grids.sample_grids(inputs.data, inputs.guided, inputs.baseline, images=settings.page.images_per_class),
         quality=tables.quality(inputs.quality, sources, classes if few else [], frechet),
         quality_classes=None
         if few
@@ -255,9 +253,9 @@ def _table(path: Path, kind: str) -> pd.DataFrame:
 
 
 def _names(settings: Params) -> targets.Names:
-    models = [settings.samplings[name].model for name in (settings.report.guided, settings.report.baseline)]
+    models = [settings.samplings[name].model for name in (settings.page.guided, settings.page.baseline)]
     real = f"real-{settings.models[models[0]].dataset}"
-    return targets.Names(settings.report.guided, settings.report.baseline, real, *models)
+    return targets.Names(settings.page.guided, settings.page.baseline, real, *models)
 
 
 def _sources(settings: Params, names: targets.Names, quality: pd.DataFrame) -> list[tables.Source]:
@@ -309,7 +307,7 @@ def _summary(settings: Params, inputs: _Inputs, found: list[targets.Verdict]) ->
     height, width, channels = inputs.data.images.shape[1:]
     splits = inputs.data.index["split"].value_counts()
     measured = [v for v in found if v.holds is not None]
-    row = settings.samplings[settings.report.guided]
+    row = settings.samplings[settings.page.guided]
     facts = {
         "Images": f"{len(inputs.data.classes)} classes, {width}×{height} {'gray' if channels == 1 else 'colour'}",
         "Real images": f"{splits.get('train', 0)} for training, {splits.get('test', 0)} for testing",

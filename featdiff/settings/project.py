@@ -48,7 +48,7 @@ class Params(Settings):
     )
     repeats: Repeats | None = Field(None, description="Rows trained and drawn again; without it, each is trained once.")
     mixture: MixtureStudy | None = Field(None, description="The guidance study; without it, none is run.")
-    report: Report
+    report: Report | None = Field(None, description="What the report shows; without it, none is written.")
 
     @model_validator(mode="after")
     def _check(self) -> "Params":
@@ -89,14 +89,8 @@ class Params(Settings):
                 raise ValueError(f"sweep compares {self.sweep[0]} and {name}, which are not of one data set")
         for name, row in self.between.items():
             self._check_between(f"between.{name}", row)
-        for field in ("guided", "baseline"):
-            _need(f"report.{field}", getattr(self.report, field), self.samplings)
-        if not self.guides(self.report.guided):
-            raise ValueError(f"report.guided names '{self.report.guided}', which is not feature-guided")
-        if self.dataset_of(self.report.guided) != self.models[self.samplings[self.report.guided].model].dataset:
-            raise ValueError(f"report.guided names '{self.report.guided}', whose classes are not the model's own")
-        if self.report.mixture and self.mixture is None:
-            raise ValueError("report.mixture asks for the guidance study, but there is no section 'mixture': add one")
+        if self.report is not None:
+            self._check_report(self.report)
         return self
 
     def _add_copies(self) -> None:
@@ -186,6 +180,17 @@ class Params(Settings):
                     "condition (and corruption)"
                 )
 
+    def _check_report(self, report: Report) -> None:
+        """The report is about a feature-guided set of samples of the model's own classes, beside another one."""
+        for field in ("guided", "baseline"):
+            _need(f"report.{field}", getattr(report, field), self.samplings)
+        if not self.guides(report.guided):
+            raise ValueError(f"report.guided names '{report.guided}', which is not feature-guided")
+        if self.dataset_of(report.guided) != self.models[self.samplings[report.guided].model].dataset:
+            raise ValueError(f"report.guided names '{report.guided}', whose classes are not the model's own")
+        if report.mixture and self.mixture is None:
+            raise ValueError("report.mixture asks for the guidance study, but there is no section 'mixture': add one")
+
     def _check_between(self, where: str, row: Between) -> None:
         """It takes feature guidance of the model's own classes, at one strength and without a corruption."""
         _need(f"{where}.sampling", row.sampling, self.samplings)
@@ -203,6 +208,13 @@ class Params(Settings):
             known = dataset.classes
         if known and (unknown := [name for name in (row.first, row.second) if name not in known]):
             raise ValueError(f"{where}: there is no class {', '.join(map(repr, unknown))}; classes: {', '.join(known)}")
+
+    @property
+    def page(self) -> Report:
+        """What the report shows, where there is one."""
+        if self.report is None:
+            raise UserError("there is no section 'report' in these settings: no report is written")
+        return self.report
 
     def copies(self, table: Literal["models", "samplings"]) -> dict[str, Copy]:
         """The rows of a table that ``repeats`` made."""

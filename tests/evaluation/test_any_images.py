@@ -219,12 +219,15 @@ def test_labels_are_found_by_name_or_by_number():
     ("make", "message"),
     [
         (lambda f: f / "none", "there is no such file or folder"),
-        (lambda f: f, "holds no PNG, JPEG or WebP images"),
+        (lambda f: f, "holds no PNG, JPEG, WebP, TIFF, BMP, GIF or AVIF images"),
         (lambda f: (f / "a.txt", (f / "a.txt").write_text("a"))[0], "not a folder of images, a zip or an npz"),
         (lambda f: (f / "a.npz", np.savez(f / "a.npz", x=np.zeros(3)))[0], "holds x, but no images .* under 'arr_0'"),
         (lambda f: (f / "b.npz", np.savez(f / "b.npz", np.zeros((2, 4, 4, 3))))[0], "holds float64, images are needed"),
         (lambda f: np.zeros((2, 4, 4, 3)), r"not \(2, 4, 4, 3\) float64"),
-        (lambda f: (f, (f / "a.png").write_bytes(b"x"))[0], "a.png: not a PNG, JPEG or WebP image; mend it"),
+        (
+            lambda f: (f, (f / "a.png").write_bytes(b"x"))[0],
+            "GIF or AVIF image; mend it",
+        ),
     ],
 )
 def test_what_is_no_set_of_images_gets_one_message(tmp_path, make, message):
