@@ -22,6 +22,7 @@ from featdiff.diffusion import guidance
 from featdiff.diffusion.denoiser import Denoiser
 from featdiff.errors import UserError
 from featdiff.features.centroids import CentroidTable, class_centroid
+from featdiff.features.shrinkage import towards_known
 from featdiff.models import guided
 from featdiff.models.guided import Arithmetic, Source
 from featdiff.sampling import corrupted
@@ -157,7 +158,7 @@ class Model:
         """The denoiser that leads to it, whose label its noise has, its name, and whether a class is told."""
         if isinstance(what, Target):
             table = self._of_features()
-            led = torch.lerp(table.values.mean(0), what.values, strength)
+            led = torch.lerp(table.middle, what.values, strength)
             own = CentroidTable(led[None], table.sigmas, (what.name,), table.checkpoint)
 
             def target(t: Tensor, labels: Tensor) -> Tensor:
@@ -199,11 +200,14 @@ class Model:
 
     # --- targets ----------------------------------------------------------------------------------------------------
 
-    def centroid(self, images: Sequence[Picture] | Picture, *, name: str = "example") -> Target:
+    def centroid(self, images: Sequence[Picture] | Picture, *, name: str = "example", shrink: bool = False) -> Target:
         """The target of a class given by example images alone: a class never trained on, or a single picture.
 
         ``images`` are paths, Pillow images or arrays (H, W), (H, W, C) or (N, H, W, C), uint8, or floats in [0, 1].
-        Larger ones are cut as the images of the training were: patches of a photograph, or a centre crop.
+        Larger ones are cut as the images of the training were: patches of a photograph, or a centre crop. ``shrink``
+        moves the target towards the mean of the known classes, each column by how far so few images can be trusted.
+
+        Raises :class:`featdiff.errors.UserError` for ``shrink`` with fewer than six known classes.
         """
         table = self._of_features()
         examples = to_images(self.files.preparation.of(images, self.trained.data)).to(self.device)
@@ -212,7 +216,10 @@ class Model:
             class_centroid(self.trained.denoiser, examples, sigma, settings, 0, level)
             for level, sigma in enumerate(table.sigmas.tolist())
         ]
-        return Target(name, torch.stack(rows).to(table.values))
+        means = torch.stack(rows)
+        if shrink:
+            means = towards_known(means, len(examples), table)
+        return Target(name, means.to(table.values))
 
     def between(self, first: str | Target, second: str | Target, share: float = 0.5) -> Target:
         """The target on the line between two: 0 is the first, 1 the second; below and above lie past them."""

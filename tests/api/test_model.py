@@ -1,6 +1,7 @@
 """The model in Python draws what the pipeline draws, bit for bit; targets, features and denoising are the network's."""
 
 import io
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -45,6 +46,21 @@ def test_the_centroid_of_a_classs_own_images_leads_where_the_class_does(model, r
     ours = model.centroid(images.images[few])
     own, other = ((ours.values - row).norm() for row in table.values.flip(0))
     assert own < 0.1 * other  # other draws of noise, of the same images
+
+
+def test_a_target_of_few_images_is_shrunk_towards_the_known_mean_and_two_known_classes_are_too_few(
+    results, tiny_dataset
+):
+    model = featdiff.load(results, device="cpu")
+    image = archive.read(tiny_dataset, "dataset", split="train").images[0]
+    with pytest.raises(UserError, match="2 known classes are too few"):
+        model.centroid(image, shrink=True)
+    own = model.table
+    spread = own.values.std() * torch.randn(12, 1, 1, generator=torch.Generator().manual_seed(0))
+    many = replace(own, values=own.middle + spread * own.within.sqrt(), counts=torch.full((12,), 400))
+    model._model.table = many
+    plain, shrunk = (model.centroid(image, shrink=s).values - many.middle for s in (False, True))
+    assert shrunk.norm() < 0.9 * plain.norm() and bool((shrunk * plain >= 0).all())
 
 
 def test_between_is_the_line_of_two_centroids_and_its_ends_are_the_classes(model, drawn):
