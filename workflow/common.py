@@ -15,7 +15,7 @@ from typing import Any, Literal
 
 from featdiff import extending
 from featdiff.errors import UserError
-from featdiff.kinds.guidance import FeatureGuidance
+from featdiff.kinds.guidance import CentroidGuidance
 from featdiff.mixture import BRIDGE_TABLES, TABLES
 from featdiff.settings.base import determining, parse
 from featdiff.settings.centroids import Centroids
@@ -136,7 +136,7 @@ class Project:
     def guide_of(self, sampling: str) -> list[str]:
         """The centroids that guide a set of samples, if any."""
         row = self.params.samplings[sampling]
-        if isinstance(row.guidance, FeatureGuidance) and row.guidance.examples:
+        if isinstance(row.guidance, CentroidGuidance) and row.guidance.examples:
             examples = row.guidance.examples
             return [self.path("models", row.model, "examples", f"{examples.dataset}-{examples.images}.npz")]
         return self.centroids_of(row.model) if row.model in self.params.guides(sampling) else []

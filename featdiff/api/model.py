@@ -102,19 +102,23 @@ class Model:
         steps: int | None = None,
         seed: int | None = None,
         strength: float = 1.0,
+        difference: bool = False,
         batch: int | None = None,
         progress: bool = True,
     ) -> Images:
         """Draw ``n`` images of a class, or of a target that :meth:`centroid` or :meth:`between` made.
 
         ``None`` is no class, for a model that is told none. What is not given is as in the run that made the model.
-        ``strength`` beyond 1 leads further away from the mean of all classes. The same seed gives the same images,
-        whatever ``n`` and ``batch``: 16 are the first of 64.
+        ``strength`` beyond 1 leads further away from the mean of all classes: by the target or, with ``difference``,
+        by what the network makes of the two targets, at two network evaluations a step. The same seed gives the same
+        images, whatever ``n`` and ``batch``: 16 are the first of 64.
 
         Raises :class:`featdiff.errors.UserError` for a class or sampler that there is not.
         """
-        settings = self._settings(sampler, steps, seed, strength, batch, n)
-        denoiser, label, name, told = self._led(what, strength)
+        if difference:
+            self._of_features()
+        settings = self._settings(sampler, steps, seed, strength, batch, n, difference=difference)
+        denoiser, label, name, told = self._led(what, strength, difference=difference)
         known = self._known
         if known is not None and isinstance(what, Target):
             known = replace(known, start=known.start.of_all())
@@ -137,13 +141,23 @@ class Model:
         return Images(np.concatenate(found), [name] * n, made)
 
     def _settings(
-        self, sampler: str | None, steps: int | None, seed: int | None, strength: float, batch: int | None, n: int
+        self,
+        sampler: str | None,
+        steps: int | None,
+        seed: int | None,
+        strength: float,
+        batch: int | None,
+        n: int,
+        *,
+        difference: bool,
     ) -> Sampling:
         base = self.files.sampling
         own = base.sampler.model_dump() if sampler in (None, base.sampler.kind) else {"kind": sampler}
         if sampler is None and self._corruption and not base.sampler.corruptions:
             own = {"kind": "momentum"}
-        told = {"feature": "feature", "label": "classifier-free"}.get(self.trained.spec.condition)
+        told = {"feature": "difference" if difference else "feature", "label": "classifier-free"}.get(
+            self.trained.spec.condition
+        )
         values = base.model_dump(mode="json") | {
             "sampler": own | ({} if steps is None else {"steps": steps}),
             "guidance": {"kind": told, "strength": strength} if told else {"kind": "none"},
@@ -154,8 +168,14 @@ class Model:
         }
         return parse(Sampling, values, "sample(...)")
 
-    def _led(self, what: str | Target | None, strength: float) -> tuple[Denoiser, int, str, bool]:
+    def _led(
+        self, what: str | Target | None, strength: float, *, difference: bool = False
+    ) -> tuple[Denoiser, int, str, bool]:
         """The denoiser that leads to it, whose label its noise has, its name, and whether a class is told."""
+        if difference:
+            plain, label, name, told = self._led(what, 1.0)
+            middle = self._led(Target("mean", self._of_features().middle), 1.0)[0]
+            return guidance.difference(plain, middle, strength=strength), label, name, told
         if isinstance(what, Target):
             table = self._of_features()
             led = torch.lerp(table.middle, what.values, strength)

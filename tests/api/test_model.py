@@ -15,6 +15,8 @@ from featdiff.devices.devices import to_images
 from featdiff.errors import UserError
 from featdiff.features import centroids
 from featdiff.models import checkpoint
+from featdiff.sampling.shards import sample_shard
+from featdiff.settings.sampling import Sampling
 
 
 @pytest.fixture(scope="module")
@@ -69,6 +71,20 @@ def test_between_is_the_line_of_two_centroids_and_its_ends_are_the_classes(model
     middle = model.between("flat", "stripes", 0.5)
     assert torch.allclose(middle.values, model.table.values.mean(0), atol=1e-6)
     assert torch.equal(model.between(middle, "flat", 1.0).values, model.table.values[0])
+
+
+def test_guidance_by_difference_draws_the_pipelines_images_and_is_plain_guidance_at_strength_one(
+    model, results, drawn, tmp_path
+):
+    row = drawn.made.settings | {"guidance": {"kind": "difference", "strength": 2.0}, "shards": 1}
+    folder = results / "models/guided"
+    settings = Sampling.model_validate(row)
+    sample_shard(settings, folder / "checkpoint.safetensors", folder / "centroids.npz", 0, tmp_path / "drawn.zip")
+    expected = np.asarray(archive.read(tmp_path / "drawn.zip", "shard").select(label=1).images)
+    strong = model.sample("stripes", 10, strength=2.0, difference=True, progress=False)
+    assert np.array_equal(strong, expected)
+    target = model.between("flat", "stripes", 1.0)
+    assert np.array_equal(model.sample(target, 3, difference=True, progress=False), model.sample(target, 3))
 
 
 def test_features_of_clean_images_are_the_networks_and_their_mean_is_the_centroid(model, results, tiny_dataset):
