@@ -130,8 +130,16 @@ class Project:
 
     def progress(self) -> dict[str, str]:
         """The records of the trainings that the report shows, by model."""
-        shown = [self.params.samplings[name].model for name in (self.params.report.guided, self.params.report.baseline)]
-        return {model: self.path("models", model, "progress.zip") for model in dict.fromkeys(shown)}
+        return {model: self.path("models", model, "progress.zip") for model in self._reported()}
+
+    def health(self) -> dict[str, str]:
+        """What a look at the networks that the report shows has found, by model."""
+        return {model: self.path("models", model, "health.json") for model in self._reported()}
+
+    def _reported(self) -> list[str]:
+        """The models of the report's two samplings."""
+        shown = (self.params.report.guided, self.params.report.baseline)
+        return list(dict.fromkeys(self.params.samplings[name].model for name in shown))
 
     def guide_of(self, sampling: str) -> list[str]:
         """The centroids that guide a set of samples, if any."""
@@ -313,6 +321,7 @@ class Project:
             *map(self.dataset, self.datasets),
             *map(self.checkpoint, self.models),
             *(path for model in self.models for path in self.centroids_of(model)),
+            *(self.path("models", model, "health.json") for model in self.models),
             *sorted({path for sampling in self.samplings for path in self.levels_of(sampling)}),
             *map(self.samples, self.samplings),
             *(self.features("data", name) for name in self.datasets),
