@@ -38,6 +38,7 @@ wildcard_constraints:
 include: "workflow/rules/data.smk"
 include: "workflow/rules/train.smk"
 include: "workflow/rules/progress.smk"
+include: "workflow/rules/health.smk"
 include: "workflow/rules/centroids.smk"
 include: "workflow/rules/sample.smk"
 include: "workflow/rules/evaluate.smk"

@@ -16,12 +16,12 @@ from featdiff.commands.reporting import report
 from featdiff.commands.rows import by_hand
 from featdiff.commands.sampling import between, gather, levels, sample_shard
 from featdiff.commands.tables import collect, repeats, sweep
-from featdiff.commands.training import record_training, train
+from featdiff.commands.training import health, record_training, train
 from featdiff.errors import UserError
 
 PEOPLE = (new, sample, evaluate, statistics, info, check, kinds, schema)
 STEPS = (
-    *(fetch, prepare, levels, train, record_training, centroids, denoise, distances),
+    *(fetch, prepare, levels, train, record_training, health, centroids, denoise, distances),
     *(sample_shard, gather, between, fetch_weights, embed, measure, between_measures),
     *(collect, sweep, repeats, report, mixture, mixture_bridge, mixture_page),
 )

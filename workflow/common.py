@@ -17,7 +17,7 @@ from featdiff import extending
 from featdiff.data.counting import judged, needs_of
 from featdiff.data.needs import as_json, shown
 from featdiff.errors import UserError
-from featdiff.kinds.guidance import FeatureGuidance
+from featdiff.kinds.guidance import CentroidGuidance
 from featdiff.mixture import BRIDGE_TABLES, TABLES
 from featdiff.settings.base import determining, parse
 from featdiff.settings.centroids import Centroids
@@ -151,15 +151,22 @@ class Project:
 
     def progress(self) -> dict[str, str]:
         """The records of the trainings that the report shows, by model."""
+        return {model: self.path("models", model, "progress.zip") for model in self._reported()}
+
+    def health(self) -> dict[str, str]:
+        """What a look at the networks that the report shows has found, by model."""
+        return {model: self.path("models", model, "health.json") for model in self._reported()}
+
+    def _reported(self) -> list[str]:
+        """The models of the report's two samplings."""
         report = self.params.report
         rows = (report.guided, report.baseline) if report else ()
-        shown = [self.params.samplings[name].model for name in rows]
-        return {model: self.path("models", model, "progress.zip") for model in dict.fromkeys(shown)}
+        return list(dict.fromkeys(self.params.samplings[name].model for name in rows))
 
     def guide_of(self, sampling: str) -> list[str]:
         """The centroids that guide a set of samples, if any."""
         row = self.params.samplings[sampling]
-        if isinstance(row.guidance, FeatureGuidance) and row.guidance.examples:
+        if isinstance(row.guidance, CentroidGuidance) and row.guidance.examples:
             examples = row.guidance.examples
             return [self.path("models", row.model, "examples", f"{examples.dataset}-{examples.images}.npz")]
         return self.centroids_of(row.model) if row.model in self.params.guides(sampling) else []
@@ -338,6 +345,7 @@ class Project:
             *map(self.dataset, self.datasets),
             *map(self.checkpoint, self.models),
             *(path for model in self.models for path in self.centroids_of(model)),
+            *(self.path("models", model, "health.json") for model in self.models),
             *sorted({path for sampling in self.samplings for path in self.levels_of(sampling)}),
             *map(self.samples, self.samplings),
             *(self.features("data", name) for name in self.datasets),

@@ -17,6 +17,7 @@ from featdiff.errors import UserError
 from featdiff.evaluation.collect import read_metrics
 from featdiff.evaluation.extractors import distance_name
 from featdiff.reporting import (
+    blocks,
     curves,
     embedding,
     evaluations,
@@ -36,6 +37,7 @@ from featdiff.reporting.drawing import Figure, Panel
 from featdiff.settings.data import PackagedSource
 from featdiff.settings.project import Params
 from featdiff.settings.sampling import Sampling
+from featdiff.training import health as network_health
 from featdiff.training import record
 
 NAMED, NAMED_LENGTH = 4, 60  # classes, and characters of all their names, that a title may hold
@@ -90,13 +92,14 @@ def write_report(
     rules: Path | None = None,
     levels: Mapping[str, Path] | None = None,
     progress: Mapping[str, Path] | None = None,
+    health: Mapping[str, Path] | None = None,
     accepted: Sequence[tuple[str, str]] = (),
     sections: Sequence[Section] = (),
 ) -> None:
     """Write the page; ``samples`` has the archives of ``settings.report.guided`` and ``.baseline`` by these names.
 
-    ``progress`` are the records of their trainings by model, ``accepted`` the user's words by command: which
-    changes of its code have no effect on results.
+    ``progress`` are the records of their trainings by model, ``health`` what a look at the networks found, ``accepted``
+    the user's words by command: which changes of its code have no effect on results.
     """
     settings = settings.without_copies()
     files = {"data set": dataset, "centroids": centroids, "metrics": metrics}
@@ -126,15 +129,21 @@ def write_report(
         frechet = distance_name(settings.evaluation.extractor)
         shown = soft.figures(settings, levels, inputs.quality, frechet)
         sections = (*sections, Section(soft.ANCHOR, "Soft diffusion", figures=shown))
-    trained = _training(_names(settings), progress or {})
+    trained = _training(_names(settings), progress or {}, health or {})
     artifacts.write_text(out, render(settings, inputs, sections, training=trained, accepted=accepted))
 
 
-def _training(names: targets.Names, progress: Mapping[str, Path]) -> Section | None:
-    """The section on the trainings of both models, where their records are given."""
+def _training(names: targets.Names, progress: Mapping[str, Path], checked: Mapping[str, Path]) -> Section | None:
+    """The section on the trainings of both models, where their records are given, or what became of their blocks."""
     models = {names.guided_model: ("guided", "guided model"), names.baseline_model: ("mixture", "mixture model")}
     found = [learning.Shown(*models[name], record.read(path)) for name, path in progress.items() if name in models]
-    return Section(learning.ANCHOR, learning.TITLE, learning.words(found), learning.figures(found)) if found else None
+    looks = [
+        blocks.Looked(*models[name], network_health.read(path)) for name, path in checked.items() if name in models
+    ]
+    if not found and not looks:
+        return None
+    body = learning.words(found) + blocks.table(looks)
+    return Section(learning.ANCHOR, learning.TITLE, body, learning.figures(found))
 
 
 def render(

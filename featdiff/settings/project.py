@@ -14,7 +14,7 @@ import yaml
 from pydantic import Field, model_validator
 
 from featdiff.errors import UserError
-from featdiff.kinds.guidance import FeatureGuidance
+from featdiff.kinds.guidance import CentroidGuidance, ClassifierFreeGuidance, FeatureGuidance
 from featdiff.kinds.samplers import SAMPLERS, SoftSampler
 from featdiff.settings.base import LONGEST_NAME, Name, S, Settings, parse
 from featdiff.settings.centroids import Centroids, Denoising, Distances
@@ -163,7 +163,13 @@ class Params(Settings):
                 f"{where}: {guidance.kind} guidance needs a model with condition: {' or '.join(guidance.conditions)}, "
                 f"but models.{sampling.model} has condition: {model.condition}"
             )
-        if isinstance(guidance, FeatureGuidance) and guidance.examples:
+        told_always = model.condition == "feature" and not self.trainings[model.training].target_dropout
+        if isinstance(guidance, ClassifierFreeGuidance) and told_always:
+            raise ValueError(
+                f"{where}: classifier-free guidance needs a network that is also trained without a target: set "
+                f"trainings.{model.training}.target_dropout above 0, or take guidance of kind difference"
+            )
+        if isinstance(guidance, CentroidGuidance) and guidance.examples:
             _need(f"{where}.guidance.examples.dataset", guidance.examples.dataset, self.datasets)
             known, new = self.datasets[model.dataset], self.datasets[guidance.examples.dataset]
             if (known.layout.size, known.mode) != (new.layout.size, new.mode):
@@ -235,7 +241,7 @@ class Params(Settings):
     def dataset_of(self, sampling: str) -> str:
         """The data set whose classes a set of samples shows: the model's, or that of the example images."""
         row = self.samplings[sampling]
-        examples = row.guidance.examples if isinstance(row.guidance, FeatureGuidance) else None
+        examples = row.guidance.examples if isinstance(row.guidance, CentroidGuidance) else None
         return examples.dataset if examples else self.models[row.model].dataset
 
     def models_of(self, sampling: str) -> list[str]:
