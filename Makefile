@@ -1,7 +1,7 @@
 # make run    the whole pipeline, ends with results/report.html     make tiny   the same graph in a minute, for tests
-# make test   all tests        make lint   all checks of style      make record / adopt   versions with DVC (docs/versions.md)
-# make gpu-check   is a GPU right, exact and fast with this? eight minutes (docs/gpu.md)
-# make bench  speed beside denoising-diffusion-pytorch, smalldiffusion, k-diffusion, diffusers, clean-fid and others (docs/bench.md)
+# make test   all tests        make lint   all checks of style      make record / adopt   versions with DVC (docs/how-to/versions.md)
+# make gpu-check   is a GPU right, exact and fast with this? eight minutes (docs/results/gpu.md)
+# make bench  speed beside denoising-diffusion-pytorch, smalldiffusion, k-diffusion, diffusers, clean-fid and others (docs/results/bench.md)
 # Each target makes the virtual environment it needs. Other choices: make run CORES=8 PROFILE=gpu
 
 PYTHON  ?= $(shell for p in python3.11 python3.12 python3.13 python3; do \

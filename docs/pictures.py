@@ -4,11 +4,11 @@ Without a name all whose results are there. The repeats are those of the last co
 results/tables/repeats.csv: name the picture after it.
 
 samples.png         real test patches beside guided samples, by class       after: make run
-training-time.png   accuracy, distance and recall by images seen            after: the command in docs/results.md
-guidance.png        accuracy against diversity, and its and repeats' tables after: the command in docs/guidance.md
-between.png         images between classes, and tables/between.csv          after: the command in docs/between.md
-evaluations.png     quality against cost, and tables/evaluations.csv        after: the command in docs/evaluations.md
-ufoai.png           real patches and samples, and tables/ufoai.csv       after: the command in docs/ufoai.md
+training-time.png   accuracy, distance and recall by images seen            after: the command of results/default.md
+guidance.png        accuracy against diversity, and its and repeats' tables after: the command of results/guidance.md
+between.png         images between classes, and tables/between.csv          after: the command of results/between.md
+evaluations.png     quality against cost, and tables/evaluations.csv        after: the command of results/evaluations.md
+ufoai.png           real patches and samples, and tables/ufoai.csv       after: the command of results/textures.md
 """
 
 import json

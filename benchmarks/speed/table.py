@@ -1,4 +1,4 @@
-"""From results to rows, and from rows to docs/tables/bench.json and the page docs/bench.md."""
+"""From results to rows, and from rows to docs/tables/bench.json and the page docs/results/bench.md."""
 
 import json
 import os
@@ -151,7 +151,7 @@ def markdown(report: dict[str, Any]) -> str:
     return PAGE.format(
         how=(
             f"`{report['command']}` made this page and "
-            f"[tables/bench.json](tables/bench.json); {report['minutes']:.0f} minutes."
+            f"[tables/bench.json](../tables/bench.json); {report['minutes']:.0f} minutes."
         ),
         machine=words,
         device=_device(about.get("device", "CPU")),
@@ -226,7 +226,8 @@ def _networks(report: dict[str, Any]) -> str:
 
 
 def write(report: dict[str, Any], folder: Path) -> None:
-    """Write tables/bench.json and bench.md below ``folder``."""
+    """Write tables/bench.json and results/bench.md below ``folder``."""
     (folder / "tables").mkdir(parents=True, exist_ok=True)
     (folder / "tables" / "bench.json").write_text(json.dumps(report, indent=1) + "\n")
-    (folder / "bench.md").write_text(markdown(report))
+    (folder / "results").mkdir(parents=True, exist_ok=True)
+    (folder / "results" / "bench.md").write_text(markdown(report))

@@ -1,11 +1,11 @@
-"""Each block of Python on docs/python.md runs, in order, as a reader would paste it."""
+"""Each block of Python on docs/tutorials/python.md runs, in order, as a reader would paste it."""
 
 import re
 from pathlib import Path
 
 import featdiff
 
-PAGE = Path(__file__).parents[2] / "docs/python.md"
+PAGE = Path(__file__).parents[2] / "docs/tutorials/python.md"
 CLASSES = {"grass": "flat", "gravel": "stripes"}  # of the small run of the tests
 
 

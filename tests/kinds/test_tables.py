@@ -14,7 +14,7 @@ from featdiff.kinds.measures import MEASURES
 from featdiff.settings.project import schema
 
 THINGS = [(table, name) for table in extending.TABLES for name in table]
-PAGE = Path(__file__).parents[2] / "docs/extending.md"
+PAGE = Path(__file__).parents[2] / "docs/how-to/extending.md"
 
 
 @pytest.mark.parametrize(("table", "name"), THINGS, ids=[f"{table.what}-{name}" for table, name in THINGS])
