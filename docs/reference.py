@@ -20,8 +20,8 @@ from featdiff.settings.project import schema
 
 FOLDER = Path(__file__).resolve().parent / "reference"
 NOTE = "<!-- Written by docs/reference.py; do not edit. -->\n"
-KINDS = """The choices of `kind: NAME` in the settings, and the measures. `featdiff kinds` prints these tables, with [your own
-kinds](../how-to/extending.md) in them."""
+KINDS = """The choices of `kind: NAME` in the settings, and the measures. `featdiff kinds` prints these tables, with
+[your own kinds](../how-to/extending.md) in them."""
 
 
 def cell(text: str) -> str:
@@ -47,8 +47,8 @@ def settings() -> str:
         NOTE,
         "Every setting of `params.yaml`, from its JSON schema. `featdiff check` checks a file.",
         "A table's rows have names of your own: small letters, digits, `_` and `-`.",
-        "Settings that are not named have the default. Sizes are in pixels; noise levels σ are in the units of pixels in "
-        "[0, 1]; images are counted, not steps.\n",
+        "Settings that are not named have the default. Sizes are in pixels; noise levels σ are in the units of pixels "
+        "in [0, 1]; images are counted, not steps.\n",
         "| section | what it holds |",
         "|---|---|",
     ]
@@ -171,6 +171,7 @@ def without_words() -> list[str]:
 def commands() -> str:
     """All commands, from their help."""
     import typer
+
     from featdiff import cli, ledger
 
     app: Any = typer.main.get_command(cli.app)
@@ -232,7 +233,7 @@ def api() -> str:
     parts = [
         "# API\n",
         NOTE,
-        "The public names of the package, from their docstrings. [In Python](../tutorials/python.md) shows them at work.",
+        "The public names, from their docstrings. [In Python](../tutorials/python.md) shows them at work.",
         "N is the number of images, H and W their sides in pixels, C 1 for gray and 3 for colour.",
     ]
     for name, thing in things.items():

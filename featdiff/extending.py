@@ -2,8 +2,8 @@
 tables.
 
 Such a file extends one of the classes named here and adds the result, as docs/how-to/extending.md shows for each kind.
-The files are loaded before any settings are read, by every command and by the Snakefile, so that ``kind: NAME`` is valid in
-``params.yaml``.
+The files are loaded before any settings are read, by every command and by the Snakefile, so that ``kind: NAME`` is
+valid in ``params.yaml``.
 """
 
 import importlib.util

@@ -179,11 +179,14 @@ def _asked(row: dict[str, Any]) -> str:
 
 
 def _beside_peers(rows: list[dict[str, Any]]) -> str:
-    """The lines that all libraries take part in: a column a library."""
-    rows = [row for row in rows if row["other"] in PEERS]
+    """The lines that libraries of training and sampling take part in: a column a library."""
+    found: dict[str, dict[str, dict[str, Any]]] = {}
+    for row in rows:
+        peer, _, workers = row["other"].partition(", ")
+        if peer in PEERS:
+            found.setdefault(f"{row['line']}{workers and ', ' + workers}", {})[peer] = row
     lines = [f"| | {' | '.join(PEERS)} | asked for |", "|---" + "|---:" * len(PEERS) + "|---|"]
-    for name in dict.fromkeys(row["line"] for row in rows):
-        of = {row["other"]: row for row in rows if row["line"] == name}
+    for name, of in found.items():
         cells = [_cell(of.get(peer)) for peer in PEERS]
         asked = next((_asked(row) for row in of.values() if "cannot" not in row and _asked(row)), "")
         lines.append(f"| {name} | {' | '.join(cells)} | {asked} |")
@@ -199,7 +202,7 @@ def _cell(row: dict[str, Any] | None) -> str:
 def _others(rows: list[dict[str, Any]]) -> str:
     """The other lines, a row for each."""
     lines = ["| | beside | ratio | quartiles | asked for |", "|---|---|---:|---:|---|"]
-    for row in (row for row in rows if row["other"] not in PEERS):
+    for row in (row for row in rows if row["other"].partition(", ")[0] not in PEERS):
         if "cannot" in row:
             lines.append(f"| {row['line']} | {row['other']} | | | cannot take part: {row['cannot'][:80]} |")
             continue

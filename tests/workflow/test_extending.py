@@ -1,5 +1,5 @@
-"""One of each kind from outside the package, as docs/how-to/extending.md shows them, runs from images to the report that
-names it."""
+"""One of each kind from outside the package, as docs/how-to/extending.md shows them, runs from images to the report
+that names it."""
 
 import re
 import shlex
