@@ -105,12 +105,12 @@ def _group(group: str, path: str, found: dict[str, Any]) -> list[str]:
 
 
 def _table(fields: dict[str, Any], required: set[str], group: str) -> list[str]:
-    lines = ["| setting | type | default | range | meaning |", "|---|---|---|---|---|"]
+    lines = ["| setting | meaning | type | default | range |", "|---|---|---|---|---|"]
     for name, field in fields.items():
         words = field.get("description") or WORDS.get(f"{group}.{name}") or WORDS.get(name) or ""
         default = "required" if name in required else _default(field.get("default"))
         kind, limits = _type(field), _range(field)
-        lines.append(f"| `{name}` | {cell(kind)} | {cell(default)} | {cell(limits)} | {cell(words)} |")
+        lines.append(f"| `{name}` | {cell(words)} | {cell(kind)} | {cell(default)} | {cell(limits)} |")
     return lines
 
 

@@ -6,9 +6,10 @@ first.
 
 The second form needs no snakemake, no dvc and no package index (docs/tutorials/gpu.md lists what it imports). Each
 step is a process with a time limit: its share of the minutes, and what earlier steps left over. What a step has found
-is written at once to docs/tables/gpu.json and docs/results/gpu.md, so a run that is cut off keeps what was done; a step that
-was cut off or could not run says so with its reason. ``--only`` keeps the other steps of the same machine and code.
-``--peers`` sets up the peers' environment first, as ``make bench`` does; else those take part that this Python can import.
+is written at once to docs/tables/gpu.json and docs/results/gpu.md, so a run that is cut off keeps what was done; a
+step that was cut off or could not run says so with its reason. ``--only`` keeps the other steps of the same machine
+and code. ``--peers`` sets up the peers' environment first, as ``make bench`` does; else those take part that this
+Python can import.
 ``--device cpu --small`` tries the steps at toy size on a machine without a GPU, into a folder that ``--out`` names.
 """
 
