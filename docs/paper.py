@@ -13,7 +13,7 @@ from typing import Any
 HERE = Path(__file__).resolve().parent
 TABLE, PAGE = HERE / "tables" / "paper.json", HERE / "results" / "gpu.md"
 BEGIN, END = "<!-- paper: begin -->", "<!-- paper: end -->"
-MEASURES = {"class_accuracy": "taken for their class", "frechet": "Lite0 Frechet distance", "precision": "precision"}
+MEASURES = {"class_accuracy": "class accuracy", "frechet": "Lite0 Frechet distance", "precision": "precision"}
 MEASURES |= {"recall": "recall", "vendi": "Vendi"}
 
 

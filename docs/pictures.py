@@ -39,7 +39,7 @@ RESULTS, HERE = Path("results"), Path(__file__).parent
 COLUMNS, ROWS = 9, 2
 COPY = re.compile(r"-seed-\d+$")  # how a repeated row's copies are called
 LEAST = 0.85  # share taken for their class, below which the picture of guidance does not go
-PANELS = {"class_accuracy": "taken for their class", "frechet": "Lite0 Frechet distance", "recall": "recall"}
+PANELS = {"class_accuracy": "class accuracy", "frechet": "Lite0 Frechet distance", "recall": "recall"}
 
 
 def mosaic(images: np.ndarray) -> np.ndarray:
