@@ -161,3 +161,17 @@ def test_the_agreement_of_the_engines_and_the_memory_are_those_of_their_tables()
     sizes = tables(DOCS / "results/speed.md")[-1]
     for row, value in zip(sizes[1:], memory.values(), strict=True):
         assert near(numbers(row[1])[0], [value / 2**30]), row
+
+
+def test_what_the_readme_and_the_front_page_boast_of_is_measured():
+    training = json.loads((DOCS / "tables/paper.json").read_text())["training"]
+    share = json.loads((DOCS / "tables/share.json").read_text())
+    for page in (ROOT / "README.md", DOCS / "index.md", DOCS / "results/index.md"):
+        text = page.read_text(encoding="utf-8")
+        assert f"{training['seconds']} seconds" in text and f"{training['classes']} textures" in text
+    assert round(share["wall"] / 60) == 12 and "twelve minutes" in (ROOT / "README.md").read_text(encoding="utf-8")
+    momentum, naive = (
+        table("soft-many").query(f"samples == 'many-{one}-500' and `class` == 'all' and measure == 'frechet'")["value"]
+        for one in ("momentum", "naive")
+    )
+    assert f"{naive.item() / momentum.item():.1f} times" in (DOCS / "results/soft.md").read_text(encoding="utf-8")
