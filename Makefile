@@ -1,7 +1,8 @@
 # make run    the whole pipeline, ends with results/report.html     make tiny   the same graph in a minute, for tests
-# make test   all tests        make lint   all checks of style      make record / adopt   versions with DVC (docs/versions.md)
-# make gpu-check   is a GPU right, exact and fast with this? eight minutes (docs/gpu.md)
-# make bench  speed beside denoising-diffusion-pytorch, smalldiffusion, k-diffusion, diffusers, clean-fid and others (docs/bench.md)
+# make test   all tests        make lint   all checks of style      make docs   the site, into site/
+# make record / adopt   versions with DVC (docs/how-to/versions.md)
+# make gpu-check   is a GPU right, exact and fast with this? eight minutes (docs/results/gpu.md)
+# make bench  speed beside denoising-diffusion-pytorch, smalldiffusion, k-diffusion, diffusers, clean-fid and others (docs/results/bench.md)
 # Each target makes the virtual environment it needs. Other choices: make run CORES=8 PROFILE=gpu
 
 PYTHON  ?= $(shell for p in python3.11 python3.12 python3.13 python3; do \
@@ -15,7 +16,7 @@ TESTERS := 2
 SNAKEMAKE = $(BIN)/snakemake --workflow-profile workflow/profiles/$(PROFILE) $(if $(CORES),--cores $(CORES))
 PIP       = $(BIN)/python -m pip --disable-pip-version-check
 
-.PHONY: run tiny test bench gpu-check lint format record adopt lock clean-venv
+.PHONY: run tiny test bench gpu-check lint docs format record adopt lock clean-venv
 
 run: $(VENV)/.run
 	@$(SNAKEMAKE)
@@ -41,6 +42,11 @@ lint: $(VENV)/.dev
 	@$(BIN)/mypy featdiff
 	@$(BIN)/snakefmt --check Snakefile workflow
 	@$(BIN)/snakemake --lint
+
+# Strict: a broken link, anchor or a page outside of the menu ends it. It needs no network.
+docs: $(VENV)/.dev
+	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet
+	@echo "The site is $(CURDIR)/site/index.html"
 
 format: $(VENV)/.dev
 	@$(BIN)/ruff format .

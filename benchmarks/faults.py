@@ -1,4 +1,4 @@
-"""Run the suite of faults and write its table into docs/faults.md, how many were survived into docs/tables/faults.json.
+"""Run the suite of faults: its table goes into docs/results/faults.md, the count survived into docs/tables/faults.json.
 
     python benchmarks/faults.py [--exhaustive] [--junit FILE]
     python benchmarks/faults.py --slurm [--junit FILE]
@@ -18,7 +18,7 @@ from pathlib import Path
 from xml.etree import ElementTree
 
 ROOT = Path(__file__).resolve().parents[1]
-PAGE = ROOT / "docs/faults.md"
+PAGE = ROOT / "docs/results/faults.md"
 FAULTS, SLURM = "tests/faults", "tests/workflow/slurm/test_scenarios.py"
 BEGIN, END = "<!-- faults: begin -->", "<!-- faults: end -->"
 

@@ -7,7 +7,7 @@ process of its own, whose anonymous memory (what no file backs: the system can't
 second. Beside preparation stand, on the first images, a plain loop with Pillow (open, convert, resize, crop, to an
 array) and webdataset's writer (open, convert, encode, into tar files), and beside training from the mapped file the
 same from an archive in memory. Rates are by the clock; parts that are compared take turns. The tables go into
-docs/tables and docs/large.md.
+docs/tables and docs/how-to/large.md.
 """
 
 import argparse
@@ -31,7 +31,7 @@ from PIL import Image
 SIDE, CLASSES, KINDS, FEW = 64, 1000, 997, 20_000
 STEPS = 150
 ROOT = Path(__file__).resolve().parents[1]
-PAGE, TABLE = ROOT / "docs/large.md", ROOT / "docs/tables/million.json"
+PAGE, TABLE = ROOT / "docs/how-to/large.md", ROOT / "docs/tables/million.json"
 BEGIN, END = "<!-- million: begin -->", "<!-- million: end -->"
 
 

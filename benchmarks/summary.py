@@ -1,4 +1,4 @@
-"""What holds, in one table: the numbers that the other programs here left in docs/tables, written into docs/faults.md.
+"""What holds, in one table: the numbers that the other programs here left in docs/tables, for docs/results/faults.md.
 
 python benchmarks/summary.py
 
@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).resolve().parents[1]
-PAGE, TABLES = ROOT / "docs/faults.md", ROOT / "docs/tables"
+PAGE, TABLES = ROOT / "docs/results/faults.md", ROOT / "docs/tables"
 BEGIN, END = "<!-- summary: begin -->", "<!-- summary: end -->"
 
 

@@ -1,4 +1,4 @@
-"""The network at the paper's width: from its evaluations to docs/tables/paper.json, and from that to docs/gpu.md.
+"""The network at the paper's width: from its evaluations to docs/tables/paper.json, and on to docs/results/gpu.md.
 
 python docs/paper.py                                     # the page anew from the table
 python docs/paper.py --made WORDS NAME=evaluation.json ...    # the table from evaluations of the preset "paper"
@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import Any
 
 HERE = Path(__file__).resolve().parent
-TABLE, PAGE = HERE / "tables" / "paper.json", HERE / "gpu.md"
+TABLE, PAGE = HERE / "tables" / "paper.json", HERE / "results" / "gpu.md"
 BEGIN, END = "<!-- paper: begin -->", "<!-- paper: end -->"
-MEASURES = {"class_accuracy": "taken for their class", "frechet": "Lite0 Frechet distance", "precision": "precision"}
+MEASURES = {"class_accuracy": "class accuracy", "frechet": "Lite0 Frechet distance", "precision": "precision"}
 MEASURES |= {"recall": "recall", "vendi": "Vendi"}
 
 

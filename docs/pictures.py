@@ -4,11 +4,11 @@ Without a name all whose results are there. The repeats are those of the last co
 results/tables/repeats.csv: name the picture after it.
 
 samples.png         real test patches beside guided samples, by class       after: make run
-training-time.png   accuracy, distance and recall by images seen            after: the command in docs/results.md
-guidance.png        accuracy against diversity, and its and repeats' tables after: the command in docs/guidance.md
-between.png         images between classes, and tables/between.csv          after: the command in docs/between.md
-evaluations.png     quality against cost, and tables/evaluations.csv        after: the command in docs/evaluations.md
-ufoai.png           real patches and samples, and tables/ufoai.csv       after: the command in docs/ufoai.md
+training-time.png   accuracy, distance and recall by images seen            after: the command of results/default.md
+guidance.png        accuracy against diversity, and its and repeats' tables after: the command of results/guidance.md
+between.png         images between classes, and tables/between.csv          after: the command of results/between.md
+evaluations.png     quality against cost, and tables/evaluations.csv        after: the command of results/evaluations.md
+ufoai.png           real patches and samples, and tables/ufoai.csv       after: the command of results/textures.md
 """
 
 import json
@@ -39,7 +39,7 @@ RESULTS, HERE = Path("results"), Path(__file__).parent
 COLUMNS, ROWS = 9, 2
 COPY = re.compile(r"-seed-\d+$")  # how a repeated row's copies are called
 LEAST = 0.85  # share taken for their class, below which the picture of guidance does not go
-PANELS = {"class_accuracy": "taken for their class", "frechet": "Lite0 Frechet distance", "recall": "recall"}
+PANELS = {"class_accuracy": "class accuracy", "frechet": "Lite0 Frechet distance", "recall": "recall"}
 
 
 def mosaic(images: np.ndarray) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""The tables and pictures of docs/soft.md, from the results of its commands: python docs/pictures_soft.py
+"""The tables and pictures of docs/results/soft.md, from the results of its commands: python docs/pictures_soft.py
 
 tables/soft.csv       measures of all classes together and means over the classes, rows for each set of samples
 tables/soft-many.csv  the same of the samples in results/many, with precision, recall and the share taken for its class

@@ -1,4 +1,4 @@
-"""Feature-guided score diffusion as a reproducible pipeline, and its models in Python (docs/python.md)."""
+"""Feature-guided score diffusion as a reproducible pipeline, and its models in Python (docs/tutorials/python.md)."""
 
 from typing import TYPE_CHECKING, Any
 

@@ -1,9 +1,9 @@
 """Kinds of things from outside the package: the classes that the files of a project's folder ``extensions/`` add to the
 tables.
 
-Such a file extends one of the classes named here and adds the result, as docs/extending.md shows for each kind. The
-files are loaded before any settings are read, by every command and by the Snakefile, so that ``kind: NAME`` is valid in
-``params.yaml``.
+Such a file extends one of the classes named here and adds the result, as docs/how-to/extending.md shows for each kind.
+The files are loaded before any settings are read, by every command and by the Snakefile, so that ``kind: NAME`` is
+valid in ``params.yaml``.
 """
 
 import importlib.util

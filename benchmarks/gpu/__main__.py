@@ -4,11 +4,12 @@ first.
     make gpu-check
     python benchmarks/gpu [--minutes 8] [--only agreement speed] [--data DATASET.zip] [--peers] [--out docs]
 
-The second form needs no snakemake, no dvc and no package index (docs/gpu.md lists what it imports). Each step is a
-process with a time limit: its share of the minutes, and what earlier steps left over. What a step has found is written
-at once to docs/tables/gpu.json and docs/gpu.md, so a run that is cut off keeps what was done; a step that was cut off
-or could not run says so with its reason. ``--only`` keeps the other steps of the same machine and code. ``--peers``
-sets up the peers' environment first, as ``make bench`` does; else those take part that this Python can import.
+The second form needs no snakemake, no dvc and no package index (docs/tutorials/gpu.md lists what it imports). Each
+step is a process with a time limit: its share of the minutes, and what earlier steps left over. What a step has found
+is written at once to docs/tables/gpu.json and docs/results/gpu.md, so a run that is cut off keeps what was done; a
+step that was cut off or could not run says so with its reason. ``--only`` keeps the other steps of the same machine
+and code. ``--peers`` sets up the peers' environment first, as ``make bench`` does; else those take part that this
+Python can import.
 ``--device cpu --small`` tries the steps at toy size on a machine without a GPU, into a folder that ``--out`` names.
 """
 
@@ -156,7 +157,7 @@ def main() -> None:
         report["steps"][step] = found
         report["steps"] = {name: report["steps"][name] for name in SHARES if name in report["steps"]}
         page.write(report, options.out)
-    print(f"{options.out / 'tables' / 'gpu.json'} and {options.out / 'gpu.md'} are written")
+    print(f"{options.out / 'tables' / 'gpu.json'} and {options.out / 'results' / 'gpu.md'} are written")
 
 
 def refuse(options: argparse.Namespace) -> None:

@@ -1,4 +1,4 @@
-"""The table of the page: what was found, step by step, between two marks of docs/gpu.md."""
+"""The table of the page: what was found, step by step, between two marks of docs/results/gpu.md."""
 
 import json
 import os
@@ -12,7 +12,8 @@ def write(report: dict[str, Any], out: Path) -> None:
     """Write the report and put its table into the page, if there is one."""
     (out / "tables").mkdir(parents=True, exist_ok=True)
     replace(out / "tables" / "gpu.json", json.dumps(report, indent=1) + "\n")
-    path = out / "gpu.md"
+    path = out / "results" / "gpu.md"
+    path.parent.mkdir(parents=True, exist_ok=True)
     before = path.read_text(encoding="utf-8") if path.exists() else f"# On a GPU\n\n{BEGIN}\n{END}\n"
     start, end = before.index(BEGIN) + len(BEGIN), before.index(END)
     replace(path, before[:start] + "\n" + table(report) + "\n" + before[end:])

@@ -4,8 +4,8 @@
     docs]
 
 The first time it sets up the peers' environment, then holds the contests of ``lines.py`` one after another (about five
-minutes on two free cores) and writes docs/tables/bench.json and docs/bench.md. ``--rounds 3`` takes three times as many
-rounds. ``--only`` leaves what the table has of other contests as it is.
+minutes on two free cores) and writes docs/tables/bench.json and docs/results/bench.md. ``--rounds 3`` takes three times
+as many rounds. ``--only`` leaves what the table has of other contests as it is.
 """
 
 import argparse
@@ -81,7 +81,7 @@ def main() -> None:
         "pipeline": overhead(ROOT) or report.get("pipeline"),
     }
     table.write(report, options.out)
-    print(f"{options.out / 'bench.md'} and {options.out / 'tables' / 'bench.json'} are written")
+    print(f"{options.out / 'results' / 'bench.md'} and {options.out / 'tables' / 'bench.json'} are written")
 
 
 def _device(kind: str) -> str:

@@ -1,4 +1,4 @@
-"""From results to rows, and from rows to docs/tables/bench.json and the page docs/bench.md."""
+"""From results to rows, and from rows to docs/tables/bench.json and the page docs/results/bench.md."""
 
 import json
 import os
@@ -11,30 +11,39 @@ from contest import Ratio, Result, ratio
 from lines import PEAK, Contest, Line
 
 SHARES = ("share of the peak", "gpu")  # contests with a table of their own
+PEERS = ("denoising-diffusion-pytorch", "smalldiffusion", "k-diffusion", "diffusers")  # columns of the first table
 
 PAGE = """# Speed beside peers
 
+**{claim}**
+
 {how}
 
-Every line is a ratio of medians over interleaved runs: the contenders take turns, round by round, each in a process of its own,
-so that what else the machine does meets all alike. "processor" is processor time, which does not hang on who else uses the
-machine; data loading is by the clock, because workers run beside. Above 1 is in our favour, unless a line says time or memory.
+Every number is a ratio of medians over interleaved runs: the contenders take turns, round by round, each in a process of its own.
+So whatever else the machine does meets all alike.
+Ratios are of processor time; data loading is by the clock, because workers run beside.
+Above 1 is in our favour, unless a line says time or memory.
+
+{peers}
+
+{rows}
+
+{networks}
+
+{shares}{pipeline}## Protocol
+
+Peers are in an environment of their own, from `benchmarks/requirements-peers.txt`.
+Same images, batch, precision, AdamW; {threads} thread(s).
+A peer's network has as many parameters as ours to within 5%.
+It has the cheapest shape the library offers for that number: no attention where it can be left out.
+Its step is its own loss, backward pass and update.
+Ours is the whole training loop: also clipping, the average of the weights, drawing the batch by seed and the look at the loss.
 
 {machine}
 
 {device}
 
-{rows}
-
-**Who took part.** Peers are in an environment of their own (`.bench/venv`, made from `benchmarks/requirements-peers.txt`). Same
-images, batch, precision, AdamW; {threads} thread(s). A peer's network has as many parameters as ours to within 5%, in the
-cheapest shape the library offers for that number: no attention where it can be left out. Its step is its own loss,
-backward pass and update; ours is the whole training loop, with clipping, the average of the weights, drawing the batch
-by seed and the look at the loss.
-
-{networks}
-
-{shares}{pipeline}What made the steps fast, what falls short and why, how cost grows, and the memory of an evaluation: [speed.md](speed.md).
+[Speed](speed.md) says what made the steps fast, what falls short and why, how cost grows, and the memory of an evaluation.
 """
 
 
@@ -133,29 +142,17 @@ def markdown(report: dict[str, Any]) -> str:
         f"{about['cores']} cores of an {about['processor']} {bf16} bf16 in hardware, {about['memory GiB']} GiB; "
         f"a load of {about['load']} while measuring. Python {report['python']}; {versions}."
     )
-    lines = ["| Line | Against | Ratio | Quartiles | Asked for | |", "|---|---|---:|---:|---:|---|"]
-    for row in (row for row in report["rows"] if not row["contest"].startswith(SHARES)):
-        if "cannot" in row:
-            lines.append(f"| {row['line']} | {row['other']} | | | | cannot take part: {row['cannot'][:80]} |")
-            continue
-        value = row[row["clock"]]
-        asked, verdict = "", ""
-        if row["target"] is not None and row["hardest"]:
-            sign = "≤" if row["at most"] else "≥"
-            met = value["ratio"] <= row["target"] if row["at most"] else value["ratio"] >= row["target"]
-            asked, verdict = f"{sign} {row['target']}", "met" if met else "**falls short**"
-        spread = "" if row["rounds"] == 1 else f"{value['low']:.2f} to {value['high']:.2f}"
-        by = "clock" if row["clock"] == "by clock" else "processor"
-        note = "; ".join(part for part in (verdict, "" if row["rounds"] == 1 else by) if part)
-        lines.append(f"| {row['line']} | {row['other']} | {value['ratio']:.2f} | {spread} | {asked} | {note} |")
+    rows = [row for row in report["rows"] if not row["contest"].startswith(SHARES)]
     return PAGE.format(
+        claim=_claim(rows),
         how=(
-            f"`{report['command']}` made this page and "
-            f"[tables/bench.json](tables/bench.json); {report['minutes']:.0f} minutes."
+            f"`{report['command']}` made this page and [bench.json](../tables/bench.json), which has all quartiles; "
+            f"{report['minutes']:.0f} minutes."
         ),
         machine=words,
         device=_device(about.get("device", "CPU")),
-        rows="\n".join(lines),
+        peers=_beside_peers(rows),
+        rows=_others(rows),
         threads=report["threads"],
         networks=_networks(report),
         shares=_shares(report),
@@ -163,12 +160,64 @@ def markdown(report: dict[str, Any]) -> str:
     )
 
 
+def _claim(rows: list[dict[str, Any]]) -> str:
+    """How many of the lines that were asked for something are met."""
+    met = [_met(row) for row in rows if row["target"] is not None and row.get("hardest")]
+    return f"{sum(met)} of the {len(met)} ratios that were asked for are met."
+
+
+def _met(row: dict[str, Any]) -> bool:
+    value = row[row["clock"]]["ratio"]
+    return bool(value <= row["target"] if row["at most"] else value >= row["target"])
+
+
+def _asked(row: dict[str, Any]) -> str:
+    """What was asked for, and whether it is met; of the hardest peer alone."""
+    if row["target"] is None or not row["hardest"]:
+        return ""
+    return f"{'≤' if row['at most'] else '≥'} {row['target']}: {'met' if _met(row) else '**falls short**'}"
+
+
+def _beside_peers(rows: list[dict[str, Any]]) -> str:
+    """The lines that libraries of training and sampling take part in: a column a library."""
+    found: dict[str, dict[str, dict[str, Any]]] = {}
+    for row in rows:
+        peer, _, workers = row["other"].partition(", ")
+        if peer in PEERS:
+            found.setdefault(f"{row['line']}{workers and ', ' + workers}", {})[peer] = row
+    lines = [f"| | {' | '.join(PEERS)} | asked for |", "|---" + "|---:" * len(PEERS) + "|---|"]
+    for name, of in found.items():
+        cells = [_cell(of.get(peer)) for peer in PEERS]
+        asked = next((_asked(row) for row in of.values() if "cannot" not in row and _asked(row)), "")
+        lines.append(f"| {name} | {' | '.join(cells)} | {asked} |")
+    return "\n".join(lines)
+
+
+def _cell(row: dict[str, Any] | None) -> str:
+    if row is None or "cannot" in row:
+        return "cannot take part" if row else ""
+    return f"{row[row['clock']]['ratio']:.2f}"
+
+
+def _others(rows: list[dict[str, Any]]) -> str:
+    """The other lines, a row for each."""
+    lines = ["| | beside | ratio | quartiles | asked for |", "|---|---|---:|---:|---|"]
+    for row in (row for row in rows if row["other"].partition(", ")[0] not in PEERS):
+        if "cannot" in row:
+            lines.append(f"| {row['line']} | {row['other']} | | | cannot take part: {row['cannot'][:80]} |")
+            continue
+        value = row[row["clock"]]
+        spread = "" if row["rounds"] == 1 else f"{value['low']:.2f} to {value['high']:.2f}"
+        lines.append(f"| {row['line']} | {row['other']} | {value['ratio']:.2f} | {spread} | {_asked(row)} |")
+    return "\n".join(lines)
+
+
 def _device(name: str) -> str:
     if name != "CPU":
         return f"Networks were trained and sampled on one {name}, by the clock."
     return (
-        "All of it was measured on the CPU. **No GPU was measured**: there was none. On a machine with one, `make "
-        "bench` measures\ntraining and sampling there, and lines called gpu at a size that fills it; their code runs "
+        "All of it was measured on the CPU. **No GPU was measured**: there was none.\nOn a machine with one, `make "
+        "bench` measures training and sampling there, and lines called gpu at a size that fills it.\nTheir code runs "
         "on the CPU in the tests."
     )
 
@@ -176,10 +225,9 @@ def _device(name: str) -> str:
 def _shares(report: dict[str, Any]) -> str:
     """The table of shares of the matrix peak."""
     lines = [
-        "**Share of the matrix peak.** Operations of products and convolutions a second (two for a multiplication and "
-        f"its addition,\ncounted by torch, the backward pass too), beside those of {PEAK} of the same precision on the "
-        f"same {report['threads']} thread(s),\n"
-        f"in turns with them.",
+        "**Share of the matrix peak.** Operations of products and convolutions a second, counted by torch, the backward "
+        f"pass too.\nThey stand beside those of {PEAK} of the same precision on the same {report['threads']} thread(s), "
+        "in turns with them.",
         "",
         "| Work | Precision | Images/s | Billion operations/s | Share | Quartiles | Peak memory above the start, MB |",
         "|---|---|---:|---:|---:|---:|---:|",
@@ -226,7 +274,8 @@ def _networks(report: dict[str, Any]) -> str:
 
 
 def write(report: dict[str, Any], folder: Path) -> None:
-    """Write tables/bench.json and bench.md below ``folder``."""
+    """Write tables/bench.json and results/bench.md below ``folder``."""
     (folder / "tables").mkdir(parents=True, exist_ok=True)
     (folder / "tables" / "bench.json").write_text(json.dumps(report, indent=1) + "\n")
-    (folder / "bench.md").write_text(markdown(report))
+    (folder / "results").mkdir(parents=True, exist_ok=True)
+    (folder / "results" / "bench.md").write_text(markdown(report))

@@ -1,1 +1,1 @@
-"""For people who write Python: a trained model without the pipeline (docs/python.md)."""
+"""For people who write Python: a trained model without the pipeline (docs/tutorials/python.md)."""

@@ -58,7 +58,7 @@ def between_measures(
 
 Extractor = Annotated[
     Literal["lite0", "inception", "dinov2"],
-    typer.Option(help="Features: Lite0, whose weights are installed; Inception for FID; DINOv2 (docs/measures.md)."),
+    typer.Option(help="Features: Lite0, whose weights are installed; Inception for FID; DINOv2."),
 ]
 Weights = Annotated[
     Path | None, typer.Option(help="The extractor's weights; without, where FEATDIFF_INCEPTION or a fetch put them.")
@@ -74,7 +74,7 @@ def evaluate(
     extractor: Extractor = "lite0",
     weights: Weights = None,
     params: Annotated[
-        Path | None, typer.Option(help="Settings whose 'evaluation' holds; without, those of docs/measures.md.")
+        Path | None, typer.Option(help="Settings whose 'evaluation' holds; without, the defaults for any images.")
     ] = None,
     count: Annotated[
         int | None, typer.Option("--images", min=2, help="Images of each set; without, as many as the smallest has.")

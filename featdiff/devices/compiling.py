@@ -24,7 +24,7 @@ from featdiff.errors import UserError
 FOLDER = Path(".featdiff/compiled")  # from the project's root
 
 # On an H100 with 10 million parameters a step of 128 pairs of 64 x 64 in colour took 31.0 ms plain and 14.6 ms
-# compiled, all set up after 69 s (docs/gpu.md); the plain step waited for its launches, as a smaller network's does.
+# compiled, all set up after 69 s (docs/results/gpu.md); the plain step waited for launches, as a smaller one's does.
 # Measured under torch 2.11 when its tracer still lost gradients of normalised layers, which are a part of the work: the
 # gain is to be measured again.
 SET_UP = 69.0  # seconds

@@ -8,7 +8,7 @@ its error. The interval is one for the *expected distance at this count*; it kno
 
 What the bias hides is estimated by the straight line in 1/N of FID-infinity (Chong and Forsyth, arXiv:1911.07023),
 here through the distances of all n images and of their halves. The line holds where there are images enough: with
-fewer than there are features about half of the bias is left (docs/measures.md), and the line is not drawn.
+fewer than there are features about half of the bias is left (docs/explanation/measures.md), and the line is not drawn.
 """
 
 from collections.abc import Sequence

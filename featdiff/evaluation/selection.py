@@ -11,7 +11,7 @@ side then holds independent draws from the mixture of all classes, which is what
 number of each class would not be: no image has another of its class beside it where there is one of each, and the
 kernel distance of real images to real ones comes out below zero. Only where nearly all images are asked for, more than
 such draws can give, each side takes the same number of each class; the kernel distance is then told
-(:mod:`featdiff.evaluation.kernel`), and the rest moves by less than its spread (docs/measures.md).
+(:mod:`featdiff.evaluation.kernel`), and the rest moves by less than its spread (docs/explanation/measures.md).
 """
 
 from collections.abc import Mapping, Sequence

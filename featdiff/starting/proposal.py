@@ -1,6 +1,7 @@
 """Settings that suit somebody's images and this machine: size, layout, network, training, how many samples.
 
-The numbers of a CPU are those of the default run (docs/results.md), those of a GPU the paper's width (docs/gpu.md).
+The numbers of a CPU are those of the default run (docs/results/default.md), those of a GPU the paper's width
+(docs/results/gpu.md).
 """
 
 from dataclasses import dataclass, field

@@ -61,7 +61,7 @@ def srun(environment: Mapping[str, str], nodes: int) -> list[str]:
     Each agent may use all that the job has on its node; ``--overlap``, because a step that waits for it may hold that.
     """
     if "SLURM_JOB_ID" not in environment:
-        raise UserError("--nodes asks for several machines, but this is no Slurm job; see docs/cluster.md")
+        raise UserError("--nodes asks for several machines, but this is no Slurm job; see docs/how-to/cluster.md")
     spread = [f"--nodes={nodes}", f"--ntasks={nodes}", "--ntasks-per-node=1"]
     return ["srun", *spread, "--overlap", "--cpu-bind=none", "--kill-on-bad-exit=1"]
 

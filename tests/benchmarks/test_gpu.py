@@ -42,14 +42,15 @@ def alive(pid: int) -> bool:
 
 def test_steps_write_what_they_find_into_the_page_and_leave_its_other_text(tmp_path):
     page = "# Title\n\nBefore.\n\n<!-- measured: begin -->\nold\n<!-- measured: end -->\n\nAfter.\n"
-    (tmp_path / "gpu.md").write_text(page)
+    (tmp_path / "results").mkdir()
+    (tmp_path / "results" / "gpu.md").write_text(page)
     done = call("--device", "cpu", "--small", "--only", "agreement", "--out", str(tmp_path))
     assert done.returncode == 0, done.stderr
     found = json.loads((tmp_path / "tables" / "gpu.json").read_text())["steps"]["agreement"]
     assert found["ended"] == "done" and found["noise_same_integers"] and found["losses_again"] == 0
     assert found["gradient_device_float64"] == found["losses_cpu"] == 0 and 0 < found["gradient_cpu_float32"] < 1e-4
     assert {found[f"trajectory_{kind}"] for kind in ("ddpm", "heun", "momentum", "soft-ddim")} == {0}
-    text = (tmp_path / "gpu.md").read_text()
+    text = (tmp_path / "results" / "gpu.md").read_text()
     assert "Before." in text and "After." in text and "old" not in text and "gradient cpu float32" in text
 
 
@@ -129,6 +130,6 @@ def test_without_a_gpu_it_says_so_and_toy_sizes_never_replace_the_measured_table
 def test_the_page_shows_the_committed_tables(check, monkeypatch):
     monkeypatch.syspath_prepend(str(ROOT / "docs"))
     paper = importlib.import_module("paper")
-    text = (ROOT / "docs" / "gpu.md").read_text()
+    text = (ROOT / "docs" / "results" / "gpu.md").read_text()
     assert paper.page(text, json.loads(paper.TABLE.read_text())) == text
     assert check.page.table(json.loads((ROOT / "docs" / "tables" / "gpu.json").read_text())) in text

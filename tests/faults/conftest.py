@@ -1,6 +1,6 @@
 """A finished run to damage, a small disk to fill, and the rows of the table of faults.
 
-``@pytest.mark.fault("what happens", "what the user sees")`` makes a test a row of docs/faults.md
+``@pytest.mark.fault("what happens", "what the user sees")`` makes a test a row of docs/results/faults.md
 (benchmarks/faults.py).
 """
 

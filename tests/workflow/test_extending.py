@@ -1,5 +1,5 @@
-"""One of each kind from outside the package, as docs/extending.md shows them, runs from images to the report that names
-it."""
+"""One of each kind from outside the package, as docs/how-to/extending.md shows them, runs from images to the report
+that names it."""
 
 import re
 import shlex
@@ -15,7 +15,7 @@ from featdiff import cli, extending
 from tests.workflow.conftest import Project
 from workflow.sources import reach
 
-PAGE = Path(__file__).parents[2] / "docs/extending.md"
+PAGE = Path(__file__).parents[2] / "docs/how-to/extending.md"
 LABELS = ("noisy DDIM", "fade", "early guidance", "Gap of means", "residual convolutions", "stretched images")
 SETTINGS = {
     "datasets": {

@@ -145,7 +145,7 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[OneHost]:
 
 
 def pytest_terminal_summary(terminalreporter: Any) -> None:
-    """One line for the table of docs/cluster.md."""
+    """One line for the table of docs/how-to/cluster.md."""
     ended = {
         outcome: [r for r in terminalreporter.stats.get(outcome, []) if "test_scenarios.py" in getattr(r, "nodeid", "")]
         for outcome in ("passed", "failed", "error")

@@ -1,0 +1,177 @@
+"""The numbers in the tables of the pages are those of the committed tables.
+
+All numbers of a row have to be one group's of a committed table, its values and spreads, as the row rounds them: a row
+that mixes two sets of samples, and one that is stale, fails.
+"""
+
+import importlib
+import json
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import pandas as pd
+import pytest
+
+from tests.docs.pages import DOCS, ROOT, tables
+
+NUMBER = re.compile(r"(?<![\w.])[-−]?(?:\d[\d,]*\.?\d*|\.\d+)(?!\w)")
+VALUES = ("value", "mean", "spread", "frechet", "probability", "probability_spread", "taken", "psnr")
+
+
+@dataclass
+class Shown:
+    """A table of a page: where its numbers are, which columns hold others, which rows have no committed table."""
+
+    page: str
+    number: int
+    source: str
+    by: tuple[str, ...]
+    where: str = ""
+    without: tuple[int, ...] = (0,)  # columns
+    other: tuple[str, ...] = ()  # rows, by the start of their first cells
+    scale: float = 1  # kernel distances are shown in thousandths
+
+
+ALONE = "none: a network for each class"  # three trainings whose tables are not committed
+GUIDANCE = {"by": ("samples",), "other": (ALONE,)}
+SOFT, ROW = ("corruption", "sampler", "spacing"), ("name", "measure")
+SHOWN = [
+    Shown("docs/results/guidance.md", 0, "guidance", without=(0, 1, 6), **GUIDANCE),
+    Shown("docs/results/guidance.md", 2, "repeats", ROW, "part == 'denoising'", other=("one net", "share")),
+    Shown("docs/results/index.md", 1, "guidance", without=(0, 5), **GUIDANCE),
+    Shown("README.md", 0, "guidance", without=(0, 5), **GUIDANCE),
+    Shown("docs/results/default.md", 0, "quality", ("samples", "measure"), without=(0, 1)),
+    Shown("docs/results/default.md", 2, "denoising", ("model", "target")),
+    Shown("docs/results/repeats.md", 0, "repeats", ("name", "measure"), "part == 'quality'", without=(0, 1, 6)),
+    Shown("docs/results/repeats.md", 2, "repeats", ("name",), "part == 'scatter'"),
+    Shown("docs/results/evaluations.md", 0, "evaluations-repeats", ("name",), "`class` == 'mean of classes'", (0, 1)),
+    Shown("docs/results/evaluations.md", 1, "evaluations", ("sampler",)),
+    Shown("docs/results/between.md", 0, "between", ("line", "class"), "line == 'grass-gravel'"),
+    Shown("docs/results/between.md", 1, "between", ("line", "class"), "line == 'brick-grass'"),
+    Shown("docs/results/sweep.md", 0, "sweep-repeats", ("name",), without=(0, 5, 6)),
+    Shown("docs/results/textures.md", 0, "ufoai", ("samples",), other=("guided, an earlier",)),
+    Shown("docs/results/textures.md", 1, "ufoai-repeats", ("name", "measure"), "part == 'denoising'"),
+    Shown("docs/results/textures.md", 2, "ufoai", ("samples",)),
+    Shown("docs/results/soft.md", 1, "soft-many", ("sampler", "evaluations"), "`class` == 'all'", scale=1000),
+    Shown("docs/results/soft.md", 2, "soft", SOFT, "data == 'textures' and `class` == 'all'", scale=1000),
+    Shown("docs/results/soft.md", 3, "soft", SOFT, "data == 'animals' and `class` == 'all'", scale=1000),
+    Shown("docs/results/soft.md", 4, "soft", ("sampler",), "data == 'textures' and `class` != 'all'", scale=1000),
+]  # fmt: skip
+
+
+def numbers(cell: str) -> list[tuple[float, int, str]]:
+    """Each number of a cell: its value, its digits after the point, as it is written."""
+    found = []
+    for text in NUMBER.findall(cell.replace("**", "")):
+        plain = text.replace("−", "-").replace(",", "").rstrip(".")
+        found.append((float(plain), len(plain.partition(".")[2]), text))
+    return found
+
+
+def near(number: tuple[float, int, str], values: Iterable[float]) -> bool:
+    value, digits, _ = number
+    return any(abs(value - other) <= 0.5000001 * 10**-digits for other in values)
+
+
+def table(name: str) -> pd.DataFrame:
+    for folder in (DOCS / "tables", ROOT / "results/tables"):
+        if (folder / f"{name}.csv").is_file():
+            return pd.read_csv(folder / f"{name}.csv")
+    raise FileNotFoundError(name)
+
+
+def of_classes(name: str, keys: list[str]) -> pd.DataFrame:
+    """A table of the default run with the mean over the classes beside each class."""
+    found = table(name)
+    value = "value" if "value" in found else "psnr"
+    own = found[found["class"] != "all"] if "class" in found else found
+    return pd.concat([found, own.groupby(keys, as_index=False)[value].mean()])
+
+
+def groups(shown: Shown) -> dict[object, list[float]]:
+    """The numbers of each group, with the default run's real images and unconditional samples."""
+    if shown.source == "denoising":
+        found = of_classes("denoising", ["model", "target", "sigma"])
+        found = found[found["class"].isna()]
+    else:
+        found = table(shown.source)
+    found = found.query(shown.where) if shown.where else found
+    sets = {
+        key: [v * s for name in VALUES if name in part for v in part[name].dropna() for s in {1.0, shown.scale}]
+        for key, part in found.groupby(list(shown.by), dropna=False)
+    }
+    if shown.source in ("guidance", "evaluations"):
+        real, soft, three = of_classes("quality", ["samples", "measure"]), table("soft"), table("repeats")
+        sets["real"] = [
+            *real.query("samples == 'real-textures'")["value"],
+            *real.query("samples == 'real-textures'")["spread"].dropna(),
+            *real.query("samples == 'guided' and measure == 'class_accuracy'")["value"],
+            *soft.query("samples == 'real test images' and data == 'textures'")["spread"].dropna(),
+            1.0,
+        ]
+        sets["none"] = [*three.query("name == 'mixture'")["mean"], *three.query("name == 'mixture'")["spread"]]
+    return sets
+
+
+@pytest.mark.parametrize("shown", SHOWN, ids=[f"{one.page}-{one.number}" for one in SHOWN])
+def test_each_row_has_the_numbers_of_one_group_of_its_committed_table(shown):
+    own, checked = groups(shown), 0
+    for row in tables(ROOT / shown.page)[shown.number][1:]:
+        asked = [n for i, cell in enumerate(row) if i not in shown.without for n in numbers(cell)]
+        if not asked or row[0].startswith(shown.other or "\0"):
+            continue
+        missing = min(([n[2] for n in asked if not near(n, values)] for values in own.values()), key=len)
+        assert not missing, f"{' | '.join(row)}\n{missing} are not in {shown.source}.csv beside the others of the row"
+        checked += len(asked)
+    assert checked
+
+
+def test_a_number_that_was_changed_is_found():
+    own = groups(SHOWN[0])
+    row = [(123.0, 0, "123"), (0.57, 2, ".57"), (6.4, 1, "6.4"), (0.972, 3, ".972")]
+    assert any(all(near(n, values) for n in row) for values in own.values())
+    assert not any(all(near(n, values) for n in [*row, (124.0, 0, "124")]) for values in own.values())
+
+
+def test_the_sweeps_psnr_and_cost_are_means_over_the_noise_levels():
+    found = table("sweep-repeats").query("part == 'denoising' and `class` == 'mean of classes'")
+    means = found.groupby(["name", "measure"])["mean"].mean()
+    for row in tables(DOCS / "results/sweep.md")[0][1:]:
+        name = row[0].strip("`")
+        assert near(numbers(row[5])[0], [means[name, "psnr_right"]]), row
+        assert near(numbers(row[6])[0], [means[name, "wrong_centroid_cost"]]), row
+
+
+def test_pages_of_programs_are_what_they_write_of_the_committed_tables(monkeypatch):
+    for folder in ("benchmarks", "benchmarks/speed"):
+        monkeypatch.syspath_prepend(str(ROOT / folder))
+    summary, speed = importlib.import_module("summary"), importlib.import_module("table")
+    assert summary.table() in (DOCS / "results/faults.md").read_text(encoding="utf-8")
+    written = speed.markdown(json.loads((DOCS / "tables/bench.json").read_text()))
+    assert (DOCS / "results/bench.md").read_text(encoding="utf-8") == written
+
+
+def test_the_agreement_of_the_engines_and_the_memory_are_those_of_their_tables():
+    kinds = json.loads((DOCS / "tables/agreement.json").read_text())
+    counts = {f"{kind['agree']} of {kind['of']}" for kind in (*kinds["kinds"].values(), kinds)}
+    shown = next(t for t in tables(DOCS / "explanation/reproducible.md") if t[0] == ["Changed", "Agreement"])
+    assert {row[1].strip("*") for row in shown[1:]} == counts
+    memory = json.loads((DOCS / "tables/memory.json").read_text())["peak bytes"]
+    sizes = tables(DOCS / "results/speed.md")[-1]
+    for row, value in zip(sizes[1:], memory.values(), strict=True):
+        assert near(numbers(row[1])[0], [value / 2**30]), row
+
+
+def test_what_the_readme_and_the_front_page_boast_of_is_measured():
+    training = json.loads((DOCS / "tables/paper.json").read_text())["training"]
+    share = json.loads((DOCS / "tables/share.json").read_text())
+    for page in (ROOT / "README.md", DOCS / "index.md", DOCS / "results/index.md"):
+        text = page.read_text(encoding="utf-8")
+        assert f"{training['seconds']} seconds" in text and f"{training['classes']} textures" in text
+    assert round(share["wall"] / 60) == 12 and "twelve minutes" in (ROOT / "README.md").read_text(encoding="utf-8")
+    momentum, naive = (
+        table("soft-many").query(f"samples == 'many-{one}-500' and `class` == 'all' and measure == 'frechet'")["value"]
+        for one in ("momentum", "naive")
+    )
+    assert f"{naive.item() / momentum.item():.1f} times" in (DOCS / "results/soft.md").read_text(encoding="utf-8")
