@@ -38,10 +38,15 @@ wildcard_constraints:
 include: "workflow/rules/data.smk"
 include: "workflow/rules/train.smk"
 include: "workflow/rules/progress.smk"
+include: "workflow/rules/health.smk"
 include: "workflow/rules/centroids.smk"
 include: "workflow/rules/sample.smk"
 include: "workflow/rules/evaluate.smk"
-include: "workflow/rules/report.smk"
+
+
+if project.params.report:
+
+    include: "workflow/rules/report.smk"
 
 
 if project.assets:
@@ -77,6 +82,10 @@ if project.params.repeats:
 if is_run(workflow):
     begin(run_file(project.results))
     show(project.path("logs/train"), workflow)
+
+
+onstart:
+    project.judge_counts(file for job in workflow.dag.needrun_jobs() if job.rule.name == "prepare" for file in job.output)
 
 
 onsuccess:

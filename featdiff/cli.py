@@ -11,22 +11,22 @@ from featdiff.commands.evaluation import between_measures, embed, evaluate, fetc
 from featdiff.commands.features import centroids, denoise, distances
 from featdiff.commands.mixture import mixture, mixture_bridge, mixture_page
 from featdiff.commands.people import info, sample
-from featdiff.commands.project import check, kinds, schema
+from featdiff.commands.project import check, kinds, new, schema
 from featdiff.commands.reporting import report
 from featdiff.commands.rows import by_hand
 from featdiff.commands.sampling import between, gather, levels, sample_shard
 from featdiff.commands.tables import collect, repeats, sweep
-from featdiff.commands.training import record_training, train
+from featdiff.commands.training import health, record_training, train
 from featdiff.errors import UserError
 
-PEOPLE = (sample, evaluate, statistics, info, check, kinds, schema)
+PEOPLE = (new, sample, evaluate, statistics, info, check, kinds, schema)
 STEPS = (
-    *(fetch, prepare, levels, train, record_training, centroids, denoise, distances),
+    *(fetch, prepare, levels, train, record_training, health, centroids, denoise, distances),
     *(sample_shard, gather, between, fetch_weights, embed, measure, between_measures),
     *(collect, sweep, repeats, report, mixture, mixture_bridge, mixture_page),
 )
 FOR_PEOPLE, VERSIONS, OF_THE_WORKFLOW = "For people", "Versions", "Steps of the workflow"
-EXAMPLES = """For people: featdiff sample --class grass -n 64 --out grass.zip
+EXAMPLES = """For people: featdiff new photos.zip pets; featdiff sample --class grass -n 64 --out grass.zip
 
 Versions: featdiff ledger status
 

@@ -14,8 +14,10 @@ from pathlib import Path
 from typing import Any, Literal
 
 from featdiff import extending
+from featdiff.data.counting import judged, needs_of
+from featdiff.data.needs import as_json, shown
 from featdiff.errors import UserError
-from featdiff.kinds.guidance import FeatureGuidance
+from featdiff.kinds.guidance import CentroidGuidance
 from featdiff.mixture import BRIDGE_TABLES, TABLES
 from featdiff.settings.base import determining, parse
 from featdiff.settings.centroids import Centroids
@@ -111,6 +113,25 @@ class Project:
 
     # --- rows ---------------------------------------------------------------------------------------------------
 
+    @property
+    def needs(self) -> str:
+        """What later steps need of each data set, as JSON. Preparation is told, and what it makes does not depend on
+        it: other needs alone run nothing again."""
+        return as_json({name: needs_of(self.params, name) for name in self.datasets})
+
+    def judge_counts(self, made_anew: Iterable[str]) -> None:
+        """End the run if an archive that is there has too few images for the settings, unless it is made anew and
+        judged then."""
+        there = {self.dataset(name): name for name in self.datasets}
+        kept = [(name, Path(path)) for path, name in there.items() if path not in set(made_anew)]
+        try:
+            problems, _ = judged(self.params, kept)
+        except UserError:
+            return  # a damaged archive: the step that reads it says so
+        if problems:
+            print("\n".join(["error: too few images for these settings", *shown(problems)]), file=sys.stderr)
+            raise SystemExit(2)
+
     def dataset_of(self, model: str) -> str:
         """The archive a model learns from."""
         return self.dataset(self.params.models[model].dataset)
@@ -130,13 +151,22 @@ class Project:
 
     def progress(self) -> dict[str, str]:
         """The records of the trainings that the report shows, by model."""
-        shown = [self.params.samplings[name].model for name in (self.params.report.guided, self.params.report.baseline)]
-        return {model: self.path("models", model, "progress.zip") for model in dict.fromkeys(shown)}
+        return {model: self.path("models", model, "progress.zip") for model in self._reported()}
+
+    def health(self) -> dict[str, str]:
+        """What a look at the networks that the report shows has found, by model."""
+        return {model: self.path("models", model, "health.json") for model in self._reported()}
+
+    def _reported(self) -> list[str]:
+        """The models of the report's two samplings."""
+        report = self.params.report
+        rows = (report.guided, report.baseline) if report else ()
+        return list(dict.fromkeys(self.params.samplings[name].model for name in rows))
 
     def guide_of(self, sampling: str) -> list[str]:
         """The centroids that guide a set of samples, if any."""
         row = self.params.samplings[sampling]
-        if isinstance(row.guidance, FeatureGuidance) and row.guidance.examples:
+        if isinstance(row.guidance, CentroidGuidance) and row.guidance.examples:
             examples = row.guidance.examples
             return [self.path("models", row.model, "examples", f"{examples.dataset}-{examples.images}.npz")]
         return self.centroids_of(row.model) if row.model in self.params.guides(sampling) else []
@@ -163,6 +193,8 @@ class Project:
 
     def levels(self) -> dict[str, str]:
         """The levels of each corruption on the report's data set, by the corruption's name."""
+        if self.params.report is None:
+            return {}
         dataset = self.params.models[self.params.samplings[self.params.report.guided].model].dataset
         rows = [m for m in self.params.models.values() if m.corruption and m.dataset == dataset]
         return {str(m.corruption): self.path("levels", dataset, f"{m.corruption}.npz") for m in rows}
@@ -261,7 +293,7 @@ class Project:
 
     def reported_study(self) -> list[str]:
         """The files of the guidance study, if the report shows it."""
-        if not self.params.report.mixture:
+        if self.params.report is None or not self.params.report.mixture:
             return []
         study = [self.path("mixture", name) for name in ("study.json", "pictures.npz")]
         return [*study, *self.mixture_tables(), *self.bridge()]
@@ -313,6 +345,7 @@ class Project:
             *map(self.dataset, self.datasets),
             *map(self.checkpoint, self.models),
             *(path for model in self.models for path in self.centroids_of(model)),
+            *(self.path("models", model, "health.json") for model in self.models),
             *sorted({path for sampling in self.samplings for path in self.levels_of(sampling)}),
             *map(self.samples, self.samplings),
             *(self.features("data", name) for name in self.datasets),
@@ -324,7 +357,7 @@ class Project:
             *([self.path("tables/sweep.csv")] if self.params.sweep else []),
             *(path for files in self.repeated().values() for path in files),
             *self.repeats_table(),
-            self.path("report.html"),
+            *([self.path("report.html")] if self.params.report else []),
         ]
 
 

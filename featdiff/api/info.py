@@ -5,10 +5,12 @@ from typing import Any
 
 import yaml
 
+from featdiff import artifacts
 from featdiff.data import archive
 from featdiff.errors import UserError
 from featdiff.features import centroids
 from featdiff.models import checkpoint
+from featdiff.training import health
 from featdiff.versions.verify import manifest_of
 
 IMAGES = ("dataset", "samples", "shard", "between")
@@ -42,8 +44,22 @@ def _content(file: Path, kind: str) -> dict[str, Any]:
     if kind == "checkpoint":
         trained = checkpoint.read(file)
         parameters = sum(p.numel() for p in trained.denoiser.parameters())
-        return {"parameters": parameters, "condition": trained.spec.condition, **trained.data.model_dump(mode="json")}
+        told = {"parameters": parameters, "condition": trained.spec.condition, **trained.data.model_dump(mode="json")}
+        return told | _health_beside(file)
+    if kind == "health":
+        return health.read(file)
     if kind == "centroids":
         table = centroids.read(file)
         return {"classes": list(table.classes), "levels": len(table.sigmas), "dimension": table.values.shape[-1]}
     return {}
+
+
+def _health_beside(model: Path) -> dict[str, Any]:
+    """Of a checkpoint whose blocks were looked at (``featdiff health``): how many channels are dead, and warnings."""
+    beside = model.with_name("health.json")
+    if not beside.is_file():
+        return {}
+    found, made = artifacts.read_json(beside, "health")
+    if made.inputs["checkpoint"] != artifacts.sha256_file(model):
+        return {}
+    return {"dead channels": found["dead_always"], **({"warnings": found["warnings"]} if found["warnings"] else {})}

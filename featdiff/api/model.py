@@ -22,6 +22,7 @@ from featdiff.diffusion import guidance
 from featdiff.diffusion.denoiser import Denoiser
 from featdiff.errors import UserError
 from featdiff.features.centroids import CentroidTable, class_centroid
+from featdiff.features.shrinkage import towards_known
 from featdiff.models import guided
 from featdiff.models.guided import Arithmetic, Source
 from featdiff.sampling import corrupted
@@ -101,19 +102,23 @@ class Model:
         steps: int | None = None,
         seed: int | None = None,
         strength: float = 1.0,
+        difference: bool = False,
         batch: int | None = None,
         progress: bool = True,
     ) -> Images:
         """Draw ``n`` images of a class, or of a target that :meth:`centroid` or :meth:`between` made.
 
         ``None`` is no class, for a model that is told none. What is not given is as in the run that made the model.
-        ``strength`` beyond 1 leads further away from the mean of all classes. The same seed gives the same images,
-        whatever ``n`` and ``batch``: 16 are the first of 64.
+        ``strength`` beyond 1 leads further away from the mean of all classes: by the target or, with ``difference``,
+        by what the network makes of the two targets, at two network evaluations a step. The same seed gives the same
+        images, whatever ``n`` and ``batch``: 16 are the first of 64.
 
         Raises :class:`featdiff.errors.UserError` for a class or sampler that there is not.
         """
-        settings = self._settings(sampler, steps, seed, strength, batch, n)
-        denoiser, label, name, told = self._led(what, strength)
+        if difference:
+            self._of_features()
+        settings = self._settings(sampler, steps, seed, strength, batch, n, difference=difference)
+        denoiser, label, name, told = self._led(what, strength, difference=difference)
         known = self._known
         if known is not None and isinstance(what, Target):
             known = replace(known, start=known.start.of_all())
@@ -136,13 +141,23 @@ class Model:
         return Images(np.concatenate(found), [name] * n, made)
 
     def _settings(
-        self, sampler: str | None, steps: int | None, seed: int | None, strength: float, batch: int | None, n: int
+        self,
+        sampler: str | None,
+        steps: int | None,
+        seed: int | None,
+        strength: float,
+        batch: int | None,
+        n: int,
+        *,
+        difference: bool,
     ) -> Sampling:
         base = self.files.sampling
         own = base.sampler.model_dump() if sampler in (None, base.sampler.kind) else {"kind": sampler}
         if sampler is None and self._corruption and not base.sampler.corruptions:
             own = {"kind": "momentum"}
-        told = {"feature": "feature", "label": "classifier-free"}.get(self.trained.spec.condition)
+        told = {"feature": "difference" if difference else "feature", "label": "classifier-free"}.get(
+            self.trained.spec.condition
+        )
         values = base.model_dump(mode="json") | {
             "sampler": own | ({} if steps is None else {"steps": steps}),
             "guidance": {"kind": told, "strength": strength} if told else {"kind": "none"},
@@ -153,11 +168,17 @@ class Model:
         }
         return parse(Sampling, values, "sample(...)")
 
-    def _led(self, what: str | Target | None, strength: float) -> tuple[Denoiser, int, str, bool]:
+    def _led(
+        self, what: str | Target | None, strength: float, *, difference: bool = False
+    ) -> tuple[Denoiser, int, str, bool]:
         """The denoiser that leads to it, whose label its noise has, its name, and whether a class is told."""
+        if difference:
+            plain, label, name, told = self._led(what, 1.0)
+            middle = self._led(Target("mean", self._of_features().middle), 1.0)[0]
+            return guidance.difference(plain, middle, strength=strength), label, name, told
         if isinstance(what, Target):
             table = self._of_features()
-            led = torch.lerp(table.values.mean(0), what.values, strength)
+            led = torch.lerp(table.middle, what.values, strength)
             own = CentroidTable(led[None], table.sigmas, (what.name,), table.checkpoint)
 
             def target(t: Tensor, labels: Tensor) -> Tensor:
@@ -199,11 +220,14 @@ class Model:
 
     # --- targets ----------------------------------------------------------------------------------------------------
 
-    def centroid(self, images: Sequence[Picture] | Picture, *, name: str = "example") -> Target:
+    def centroid(self, images: Sequence[Picture] | Picture, *, name: str = "example", shrink: bool = False) -> Target:
         """The target of a class given by example images alone: a class never trained on, or a single picture.
 
         ``images`` are paths, Pillow images or arrays (H, W), (H, W, C) or (N, H, W, C), uint8, or floats in [0, 1].
-        Larger ones are cut as the images of the training were: patches of a photograph, or a centre crop.
+        Larger ones are cut as the images of the training were: patches of a photograph, or a centre crop. ``shrink``
+        moves the target towards the mean of the known classes, each column by how far so few images can be trusted.
+
+        Raises :class:`featdiff.errors.UserError` for ``shrink`` with fewer than six known classes.
         """
         table = self._of_features()
         examples = to_images(self.files.preparation.of(images, self.trained.data)).to(self.device)
@@ -212,7 +236,10 @@ class Model:
             class_centroid(self.trained.denoiser, examples, sigma, settings, 0, level)
             for level, sigma in enumerate(table.sigmas.tolist())
         ]
-        return Target(name, torch.stack(rows).to(table.values))
+        means = torch.stack(rows)
+        if shrink:
+            means = towards_known(means, len(examples), table)
+        return Target(name, means.to(table.values))
 
     def between(self, first: str | Target, second: str | Target, share: float = 0.5) -> Target:
         """The target on the line between two: 0 is the first, 1 the second; below and above lie past them."""

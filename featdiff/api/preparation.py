@@ -11,7 +11,7 @@ from pydantic import TypeAdapter
 
 from featdiff.data.decode import decode
 from featdiff.data.layouts import as_array, scale
-from featdiff.data.sources import BadImage
+from featdiff.data.listing import BadImage
 from featdiff.errors import UserError
 from featdiff.kinds.layouts import LAYOUTS, CropLayout, Layout, PatchLayout
 from featdiff.models.checkpoint import DataDescription

@@ -24,8 +24,20 @@ def fetch(
     run(name, out, keep=keep)
 
 
-def prepare(settings: SettingsText, out: Out) -> None:
+def prepare(
+    settings: SettingsText,
+    out: Out,
+    needs: Annotated[
+        str | None, typer.Option(help="What later steps need of each data set, as JSON; judged before writing.")
+    ] = None,
+    name: Annotated[str, typer.Option(help="The data set's name among them.")] = "",
+) -> None:
     """Cut or resize a source of images into one archive with labels, splits and a manifest."""
+    from functools import partial
+
+    from featdiff.data.needs import from_json, judge
     from featdiff.data.prepare import prepare as run
 
-    typer.echo(run(settings_from(Dataset, settings), out))
+    asked = from_json(needs, name) if needs else None
+    told = partial(judge, f"data set '{name}'", asked) if asked else None
+    typer.echo(run(settings_from(Dataset, settings), out, judge=told))

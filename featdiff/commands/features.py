@@ -1,5 +1,6 @@
 """Steps of the workflow: centroids, and what the network makes of test images."""
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -16,11 +17,14 @@ def centroids(
     new_classes: Annotated[
         bool, typer.Option("--new-classes", help="The classes need not be the checkpoint's.")
     ] = False,
+    known: Annotated[
+        Path | None, typer.Option(help="Of new classes: the centroids of the checkpoint's own, whose mean is kept.")
+    ] = None,
 ) -> None:
     """Average the features of each class on a grid of noise levels."""
     from featdiff.features.centroids import extract
 
-    extract(settings_from(Centroids, settings), data, model, out, new_classes=new_classes)
+    extract(settings_from(Centroids, settings), data, model, out, new_classes=new_classes, known=known)
 
 
 def denoise(

@@ -28,6 +28,7 @@ def report(
     between: Annotated[list[Path] | None, typer.Option(help="A folder of images between classes and measures.")] = None,
     repeats_table: Annotated[Path | None, typer.Option(help="The table of 'featdiff repeats'.")] = None,
     progress: Annotated[list[str] | None, typer.Option(help="MODEL=FILE, of 'featdiff record-training'.")] = None,
+    health: Annotated[list[str] | None, typer.Option(help="MODEL=FILE, of 'featdiff health'.")] = None,
     accepted: Annotated[list[str] | None, typer.Option(help="COMMAND=WORDS, of 'featdiff ledger accept'.")] = None,
 ) -> None:
     """Write the report: one page with pictures, curves, tables and what made them. --settings are all settings."""
@@ -45,7 +46,7 @@ def report(
     values = settings_from(Params, settings)
     if repeats_table is not None:
         sections.append(over_trainings.section(values, repeats_table, quality))
-    names = (values.report.guided, values.report.baseline)
+    names = (values.page.guided, values.page.baseline)
     if len(samples) != len(names):
         raise UserError(f"{len(samples)} sample files were given; two are needed, of {names[0]} and then of {names[1]}")
     write_report(
@@ -61,6 +62,7 @@ def report(
         rules=graph,
         levels={name: Path(file) for name, _, file in (entry.partition("=") for entry in levels or [])},
         progress={name: Path(file) for name, _, file in (entry.partition("=") for entry in progress or [])},
+        health={name: Path(file) for name, _, file in (entry.partition("=") for entry in health or [])},
         accepted=[(command, why) for command, _, why in (entry.partition("=") for entry in accepted or [])],
         out=out,
         sections=sections,

@@ -50,6 +50,15 @@ def train(
     run(spec, data, out, state=state, watcher=None if progress is None else Watcher(progress))
 
 
+def health(data: Data, model: Model, out: Out) -> None:
+    """Look at a trained network, block by block: dead channels, gradients, what each target is worth."""
+    from featdiff.training.health import read, write
+
+    write(data, model, out)
+    for warning in read(out)["warnings"]:
+        typer.echo(f"{model}: {warning}", err=True)
+
+
 def record_training(
     model: Model,
     folder: Annotated[Path, typer.Option(help="What 'featdiff train --progress' wrote.")],

@@ -26,7 +26,7 @@ from PIL import Image
 
 from featdiff import artifacts
 from featdiff.data import textures
-from featdiff.data.sources import Listing, SourceFile
+from featdiff.data.listing import Listing, SourceFile
 from featdiff.errors import UserError
 
 ANIMALS = ("bear", "bird", "cat", "cow", "dog", "elephant", "giraffe", "horse", "sheep", "zebra")

@@ -19,7 +19,7 @@ from typing import NamedTuple
 import numpy as np
 from PIL import Image
 
-from featdiff.data.sources import BadImage
+from featdiff.data.listing import BadImage
 from featdiff.kinds.layouts import CropLayout, PatchLayout
 
 GAP = 5  # scaled pixels i and j >= i + 6 have disjoint Lanczos windows: 5 pixels between train and test

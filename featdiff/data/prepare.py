@@ -10,7 +10,7 @@ import hashlib
 import os
 import warnings
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -24,23 +24,16 @@ from featdiff import artifacts, seeds
 from featdiff.data import archive, assets
 from featdiff.data.decode import decode
 from featdiff.data.layouts import Positions
+from featdiff.data.listing import BadImage, Listing, SourceFile
 from featdiff.data.parallel import in_order
-from featdiff.data.sources import BadImage, Listing, SourceFile, open_source
+from featdiff.data.sources import open_source
 from featdiff.data.spool import Spool
+from featdiff.data.summary import SHOWN, Skip, Summary, shown
 from featdiff.errors import UserError
 from featdiff.settings.data import AssetSource, ClassPart, Dataset, FolderSource, PackagedSource, ZipSource
 
 SKIPPED = "skipped.csv"
-SHOWN = 10  # bad files named in one message
 Source = PackagedSource | FolderSource | ZipSource | AssetSource
-
-
-class Skip(NamedTuple):
-    """A file that was not used: its path inside the source, where it lies, and why."""
-
-    source: str
-    where: str
-    reason: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +45,7 @@ class Photo:
     colour: bool
     sha256: bytes  # of the file, where it is an input by itself
     content: bytes  # SHA-256 of the pixels: equal for equal pictures, whatever their files
+    paged: bool = False  # the file has more pages or frames than the first
     row: int = 0
     column: int = 0
     corners: Positions | None = None
@@ -81,60 +75,47 @@ class Cut(Sequence[np.ndarray]):
         return photo.pixels[top : top + self.size, left : left + self.size]
 
 
-@dataclass(frozen=True)
-class Summary:
-    """What :func:`prepare` made: images by class and split, what was skipped, ignored, seen twice."""
+def prepare(
+    dataset: Dataset,
+    out: Path | str,
+    *,
+    base: Path | str = Path("."),
+    judge: Callable[[dict[str, dict[str, int]]], None] | None = None,
+) -> Summary:
+    """Make the archive of a data set at ``out``; relative source paths start at ``base``.
 
-    out: Path
-    shape: tuple[int, int, int]
-    counts: dict[str, dict[str, int]]
-    skipped: tuple[Skip, ...]
-    ignored: int
-    duplicates: int
-
-    def total(self, split: str) -> int:
-        """Images of a split over all classes."""
-        return sum(c[split] for c in self.counts.values())
-
-    def __str__(self) -> str:
-        size = " x ".join(map(str, self.shape))
-        lines = [f"{self.out}: {self.total('train')} training and {self.total('test')} test images of {size}"]
-        width = max(len(name[:40]) for name in list(self.counts)[:SHOWN])
-        for name, c in list(self.counts.items())[:SHOWN]:
-            lines.append(f"  {name[:40]:{width}}  {c['train']:7} train  {c['test']:7} test")
-        lines += [f"  ... and {len(self.counts) - SHOWN} more classes"] * (len(self.counts) > SHOWN)
-        lines += [f"  {self.duplicates} images are copies of another one of their class"] * bool(self.duplicates)
-        lines += [f"  {self.ignored} hidden files ignored"] * bool(self.ignored)
-        lines += [f"  {len(self.skipped)} files skipped:", *_shown(self.skipped)] * bool(self.skipped)
-        return "\n".join(lines)
-
-
-def prepare(dataset: Dataset, out: Path | str, *, base: Path | str = Path(".")) -> Summary:
-    """Make the archive of a data set at ``out``; relative source paths start at ``base``."""
+    ``judge`` is told the images of each class by split before anything is written, and raises what is wrong with them.
+    """
     out = Path(out)
     with _opened(dataset.source, Path(base)) as everything:
         listing = everything.select(chosen_classes(dataset, everything.classes))
         photos, bad = _load(listing, dataset, Spool(out.parent))
     bad = [Skip(f.name, f.where, "lies beside the class folders, not in one") for f in listing.strays] + bad
     if bad and dataset.bad_images == "error":
-        raise UserError("\n".join([f"{len(bad)} unusable file(s):", *_shown(bad), "mend them or set bad_images: skip"]))
+        raise UserError("\n".join([f"{len(bad)} unusable file(s):", *shown(bad), "mend them or set bad_images: skip"]))
     _check_modes(photos, dataset)
-    _check_contradictions(photos)
+    photos, contradictions = _without_contradictions(photos, dataset)
+    bad += contradictions
     by_class = _by_class(photos, listing.classes, bad)
     parts: dict[tuple[str, str], list[Patch]] = {}
     for name, members in by_class.items():
-        train, test = _split_crops(name, members, dataset) if dataset.layout.whole else _split_patches(members)
+        train, test = _split(name, members, dataset)
         if len(train) < 2 or not test:
             raise UserError(f"class '{name}': {len(train)} training and {len(test)} test images; pairs need 2 and 1")
         parts[name, "train"], parts[name, "test"] = _at_most(name, train, dataset), test
+    counts = {name: {split: len(parts[name, split]) for split in ("train", "test")} for name in by_class}
+    if judge is not None:
+        judge(counts)
     images, index = _table(parts, listing.classes, dataset)
     inputs = listing.inputs or {p.file.name: p.sha256.hex() for p in photos}
     made = artifacts.manifest("dataset", dataset, by=prepare).model_copy(update={"inputs": inputs})
     archive.write(out, images, index, made, extra=_skip_table(bad))
-    counts = {name: {split: len(parts[name, split]) for split in ("train", "test")} for name in by_class}
     copies = sum(n - 1 for n in Counter((p.file.class_name, p.content) for p in photos).values())
     size, channels = dataset.layout.size, images[0].shape[-1]
-    return Summary(out, (size, size, channels), counts, tuple(bad), listing.ignored, copies)
+    halves = [{p.content for p in photos if p.file.split == split} for split in ("train", "test")]
+    shared = sum(p.content in halves[0] for p in photos if p.file.split == "test")
+    paged = sum(p.paged for p in photos)
+    return Summary(out, (size, size, channels), counts, tuple(bad), listing.ignored, copies, shared, paged)
 
 
 def chosen_classes(dataset: Dataset, found: list[str]) -> list[str]:
@@ -209,7 +190,9 @@ def _photo(file: SourceFile, dataset: Dataset, *, hashed: bool) -> Photo:
         raise UserError(
             f"layout {dataset.layout.kind} made {width} x {height} pixels, not a square of {dataset.layout.size}"
         )
-    return Photo(file, laid.pixels, picture.colour, sha256, _content(laid.pixels), laid.row, laid.column, laid.corners)
+    content = _content(laid.pixels)
+    place = (laid.row, laid.column, laid.corners)
+    return Photo(file, laid.pixels, picture.colour, sha256, content, picture.paged, *place)
 
 
 def _content(pixels: np.ndarray) -> bytes:
@@ -228,15 +211,25 @@ def _check_modes(photos: list[Photo], dataset: Dataset) -> None:
         )
 
 
-def _check_contradictions(photos: list[Photo]) -> None:
+def _without_contradictions(photos: list[Photo], dataset: Dataset) -> tuple[list[Photo], list[Skip]]:
     """The same picture in two classes has no class, and could lie in the training and the test images."""
     first: dict[bytes, Photo] = {}
+    both: dict[bytes, set[str]] = {}
     for photo in photos:
         other = first.setdefault(photo.content, photo)
         if other.file.class_name != photo.file.class_name:
-            raise UserError(
-                f"{other.file.where} and {photo.file.where} are the same picture in two classes; remove one"
-            )
+            if dataset.bad_images == "error":
+                raise UserError(
+                    f"{other.file.where} and {photo.file.where} are the same picture in two classes; remove one, or "
+                    "set bad_images: skip to do without both"
+                )
+            both.setdefault(photo.content, {other.file.class_name}).add(photo.file.class_name)
+    skipped = [
+        Skip(p.file.name, p.file.where, f"the same picture in classes {', '.join(sorted(both[p.content]))}")
+        for p in photos
+        if p.content in both
+    ]
+    return [p for p in photos if p.content not in both], skipped
 
 
 def _by_class(photos: list[Photo], classes: list[str], bad: list[Skip]) -> dict[str, list[Photo]]:
@@ -246,12 +239,20 @@ def _by_class(photos: list[Photo], classes: list[str], bad: list[Skip]) -> dict[
     for name, members in found.items():
         if not members:
             raise UserError(
-                "\n".join([f"class '{name}' has no usable image; remove its folder or add some", *_shown(bad)])
+                "\n".join([f"class '{name}' has no usable image; remove its folder or add some", *shown(bad)])
             )
     return found
 
 
 # --- training and test --------------------------------------------------------------------------------------------
+
+
+def _split(name: str, photos: list[Photo], dataset: Dataset) -> tuple[list[Patch], list[Patch]]:
+    """Training and test images of a class: the halves that were given, or drawn ones."""
+    if any(photo.file.split for photo in photos):
+        train, test = ([Patch(p, p.row, p.column) for p in photos if p.file.split == s] for s in ("train", "test"))
+        return train, test
+    return _split_crops(name, photos, dataset) if dataset.layout.whole else _split_patches(photos)
 
 
 def _split_patches(photos: list[Photo]) -> tuple[list[Patch], list[Patch]]:
@@ -321,8 +322,3 @@ def _table(parts: dict[tuple[str, str], list[Patch]], classes: list[str], datase
 def _skip_table(bad: list[Skip]) -> dict[str, bytes]:
     table = pd.DataFrame([(s.source, s.reason) for s in bad], columns=["source", "reason"])
     return {SKIPPED: table.to_csv(index=False, lineterminator="\n").encode()} if bad else {}
-
-
-def _shown(bad: Iterable[Skip]) -> list[str]:
-    lines = [f"  {s.where}: {s.reason}" for s in bad]
-    return lines[:SHOWN] + [f"  ... and {len(lines) - SHOWN} more"] * (len(lines) > SHOWN)

@@ -1,80 +1,44 @@
 """Where images come from: the photographs of an installed package, a folder of class folders, or a zip of one.
 
-All three give one :class:`Listing`: files in an order that depends on their names alone (never on the file system),
-each with its class and a function that reads its bytes. Hidden files and what systems leave behind are ignored and
-counted. A zip is never extracted: its members are read into memory, after links, encrypted members, climbing paths and
-bombs have been refused.
+All three give one :class:`featdiff.data.listing.Listing`: files in an order that depends on their names alone (never on
+the file system), each with its class and a function that reads its bytes. Hidden files and what systems leave behind
+are ignored and counted. A zip is never extracted: its members are read into memory, after links, encrypted members,
+climbing paths and bombs have been refused.
 """
 
 import importlib.resources
 import os
 import re
 import stat
-import unicodedata
 import zipfile
 import zlib
 from array import array
-from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 from featdiff.artifacts import sha256_file
+from featdiff.data.listing import (
+    IMAGE_SUFFIXES,
+    UNPACKED,
+    BadImage,
+    Listing,
+    Parts,
+    SourceFile,
+    Tree,
+    junk,
+    parents,
+)
 from featdiff.errors import UserError
-from featdiff.settings.data import PHOTOGRAPHS, FolderSource, PackagedSource, ZipSource
+from featdiff.settings.data import PHOTOGRAPHS, Files, FolderSource, PackagedSource, ZipSource
 
 PACKAGED = {"skimage-textures": ("skimage.data", PHOTOGRAPHS)}
-JUNK = frozenset({"__MACOSX", "Thumbs.db", "desktop.ini"})
-IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp")
 MAX_FILE = 2**28  # bytes of one image file
 MAX_TOTAL = 2**34  # bytes of all members of a zip, unpacked
 MAX_MEMBERS = 2**22
-MAX_RATIO = 100  # unpacked over packed size of a zip member beyond RATIO_FROM bytes: PNG, JPEG and WebP hardly shrink
+MAX_RATIO = 100  # unpacked over packed size of a zip member beyond RATIO_FROM bytes: packed images hardly shrink
 RATIO_FROM = 2**20
-
-Parts = tuple[str, ...]
-
-
-class BadImage(Exception):
-    """One file that is no usable image, and why; an error or a counted skip, as the setting says."""
-
-
-@dataclass(slots=True)
-class SourceFile:
-    """One file that should be an image: its path inside the source, its class, what stands before the path in messages.
-
-    There may be a million of them: what they share is shared, and what can be told from the rest is not kept.
-    """
-
-    name: str
-    class_name: str
-    source: str
-    read: Callable[[], bytes]
-
-    @property
-    def where(self) -> str:
-        """Where it lies, for messages."""
-        return self.source + self.name
-
-    def forget(self) -> None:
-        """Its image is known now: what reading it took is free."""
-        self.read = already_read
-
-
-@dataclass(frozen=True)
-class Listing:
-    """What a source holds. ``inputs`` are files already hashed; when empty, each image file is an input by itself."""
-
-    classes: list[str]
-    files: list[SourceFile]
-    strays: list[SourceFile] = field(default_factory=list)  # they lie in no class folder
-    ignored: int = 0
-    inputs: dict[str, str] = field(default_factory=dict)
-
-    def select(self, classes: list[str]) -> "Listing":
-        """These classes and their files alone."""
-        return replace(self, classes=classes, files=[file for file in self.files if file.class_name in classes])
 
 
 @contextmanager
@@ -83,11 +47,11 @@ def open_source(source: PackagedSource | FolderSource | ZipSource, base: Path) -
     if isinstance(source, PackagedSource):
         yield _packaged(source.name)
     elif isinstance(source, FolderSource):
-        yield _folder(base / source.path)
+        yield _folder(base / source.path, source)
     else:
         path = base / source.path
         with _open_zip(path) as archive:
-            yield _zip(path, archive)
+            yield _zip(path, archive, source)
 
 
 def _packaged(name: str) -> Listing:
@@ -105,28 +69,40 @@ def _packaged(name: str) -> Listing:
 # --- folder -------------------------------------------------------------------------------------------------------
 
 
-def _folder(root: Path) -> Listing:
+def look(path: Path) -> Tree:
+    """The files and folders of a folder or a zip, as far down as any source may have them; to be named, not read."""
+    if path.is_dir():
+        return _folder_tree(path, deepest=4)
+    with _open_zip(path) as archive:
+        return _zip_tree(path, archive)
+
+
+def _folder(root: Path, source: Files) -> Listing:
     if not root.is_dir():
         raise UserError(f"{root}: {'is not a folder' if root.exists() else 'no such folder'}; check source.path")
-    tree = _Tree(str(root), "/")
+    return _folder_tree(root, deepest=3 if source.halves is None else 4).listing(source)
+
+
+def _folder_tree(root: Path, *, deepest: int) -> Tree:
+    tree = Tree(str(root), "/")
     try:
-        _walk(tree, root, ())
+        _walk(tree, root, (), deepest=deepest)
     except OSError as error:
         raise UserError(f"{error.filename}: can't be listed ({error.strerror}); mend its permissions") from None
-    return tree.listing()
+    return tree
 
 
-def _walk(tree: "_Tree", folder: Path, parts: Parts) -> None:
+def _walk(tree: Tree, folder: Path, parts: Parts, *, deepest: int) -> None:
     for entry in sorted(os.scandir(folder), key=lambda e: e.name):
         inner = (*parts, entry.name)
-        if _junk(entry.name):
+        if junk(entry.name):
             tree.ignored += 1
         elif not entry.is_dir():
             tree.files[inner] = _file_reader(Path(entry.path))
         else:
             tree.folders.add(inner)
-            if len(inner) < 3:  # deeper ones are refused, and links in a circle end here
-                _walk(tree, Path(entry.path), inner)
+            if len(inner) < deepest:  # deeper ones are refused, and links in a circle end here
+                _walk(tree, Path(entry.path), inner, deepest=deepest)
 
 
 def _file_reader(path: Path) -> Callable[[], bytes]:
@@ -155,26 +131,30 @@ def _open_zip(path: Path) -> zipfile.ZipFile:
         raise UserError(f"{path}: not a readable zip file ({error})") from None
 
 
-def _zip(path: Path, archive: zipfile.ZipFile) -> Listing:
+def _zip(path: Path, archive: zipfile.ZipFile, source: Files) -> Listing:
+    return _zip_tree(path, archive).listing(source, inputs={path.name: sha256_file(path)})
+
+
+def _zip_tree(path: Path, archive: zipfile.ZipFile) -> Tree:
     members, readers = archive.infolist(), _Members(archive)
     _refuse_bombs(path, members)
-    tree = _Tree(str(path), ":")
+    tree = Tree(str(path), ":")
     archive.NameToInfo.clear()
     members.reverse()
     while members:  # what zipfile knows of a member goes when what is needed of it is kept
         info = members.pop()
         parts, folder = _member_parts(path, info), info.filename.endswith(("/", "\\"))
-        if any(_junk(p) for p in parts):
+        if any(junk(p) for p in parts):
             tree.ignored += not folder
-            tree.folders.update(_parents(parts) if not any(_junk(p) for p in parts[:-1]) else ())
+            tree.folders.update(parents(parts) if not any(junk(p) for p in parts[:-1]) else ())
         elif folder:
-            tree.folders.update((*_parents(parts), parts))
+            tree.folders.update((*parents(parts), parts))
         elif parts in tree.files:
             raise UserError(f"{path}: holds '{info.filename}' twice; pack it anew")
         else:
-            tree.folders.update(_parents(parts))
+            tree.folders.update(parents(parts))
             tree.files[parts] = readers.add(info)
-    return tree.listing(inputs={path.name: sha256_file(path)})
+    return tree
 
 
 def _refuse_bombs(path: Path, members: list[zipfile.ZipInfo]) -> None:
@@ -183,7 +163,8 @@ def _refuse_bombs(path: Path, members: list[zipfile.ZipInfo]) -> None:
     total = 0
     for info in members:
         total += info.file_size
-        squeezed = info.file_size > RATIO_FROM and info.file_size > MAX_RATIO * max(info.compress_size, 1)
+        bare = info.filename.lower().endswith(UNPACKED)
+        squeezed = info.file_size > RATIO_FROM and info.file_size > MAX_RATIO * max(info.compress_size, 1) and not bare
         if squeezed or info.file_size > MAX_FILE:
             why = f"{info.file_size:,} bytes out of {info.compress_size:,}"
             raise UserError(f"{path}: member '{info.filename}' would unpack to {why}; refused as a zip bomb")
@@ -265,80 +246,6 @@ def _nowhere() -> bytes:
     raise BadImage("damaged in the zip (its place is no number of a file)")
 
 
-def already_read() -> bytes:
-    """The reader of a file whose image is known: what the real one held is free."""
-    raise ValueError("this file was read already")
-
-
-# --- the layout CLASS/IMAGE -------------------------------------------------------------------------------------------
-
-
-def _junk(name: str) -> bool:
-    return name.startswith(".") or name in JUNK
-
-
-def _parents(parts: Parts) -> list[Parts]:
-    return [parts[:k] for k in range(1, len(parts))]
-
-
-class _Tree:
-    """Files and folders by their paths; :meth:`listing` reads them as CLASS/IMAGE or WRAPPER/CLASS/IMAGE."""
-
-    def __init__(self, where: str, separator: str):
-        self.where, self.separator = where, separator
-        self.files: dict[Parts, Callable[[], bytes]] = {}
-        self.folders: set[Parts] = set()
-        self.ignored = 0
-
-    def listing(self, *, inputs: dict[str, str] | None = None) -> Listing:
-        wrapper = self._wrapper()
-        depth = len(wrapper) + 1
-        names = self._class_names(sorted(f for f in self.folders if len(f) == depth and f[:-1] == wrapper))
-        self._refuse_nested(depth)
-        files: list[SourceFile] = []
-        strays: list[SourceFile] = []
-        for parts in sorted(self.files):
-            class_name = names.get(parts[:-1])
-            file = SourceFile("/".join(parts), class_name or "", self.where + self.separator, self.files[parts])
-            (strays if class_name is None else files).append(file)
-        files.sort(key=lambda f: (f.class_name, f.name))
-        return Listing(sorted(names.values()), files, strays, self.ignored, inputs or {})
-
-    def _wrapper(self) -> Parts:
-        """The one folder that holds the class folders, or () when they lie at the top."""
-        tops = [f for f in self.folders if len(f) == 1]
-        holds_folders = any(len(f) == 2 for f in self.folders)
-        holds_images = any(len(p) < 3 and p[-1].lower().endswith(IMAGE_SUFFIXES) for p in self.files)
-        return tops[0] if len(tops) == 1 and holds_folders and not holds_images else ()
-
-    def _class_names(self, folders: list[Parts]) -> dict[Parts, str]:
-        if not folders:
-            raise UserError(
-                f"{self.where}: holds no class folders; expected one folder of images a class: CLASS/IMAGE.png"
-            )
-        names = {f: unicodedata.normalize("NFC", f[-1]) for f in folders}
-        for folder, name in names.items():
-            if any(unicodedata.category(c) in ("Cc", "Cs") for c in name):
-                raise UserError(f"{self._at(folder)!r}: a class name with control or undecodable characters; rename it")
-        twice = [name for name, n in Counter(names.values()).items() if n > 1]
-        if twice:
-            raise UserError(
-                f"{self.where}: two class folders are both called '{twice[0]}' (Unicode spellings); rename one"
-            )
-        return names
-
-    def _refuse_nested(self, depth: int) -> None:
-        nested = sorted(f for f in self.folders if len(f) > depth)
-        if nested:
-            raise UserError(
-                f"{self._at(nested[0])}: a folder inside a class folder; expected CLASS/IMAGE "
-                "(point source.path at the folder that holds the class folders)"
-            )
-
-    def _at(self, parts: Parts) -> str:
-        return self.where + self.separator + "/".join(parts)
-
-
 # --- any images -------------------------------------------------------------------------------------------------------
 
 
@@ -359,7 +266,7 @@ def all_images(path: Path) -> Iterator[list[SourceFile]]:
 
 
 def _shown(parts: Parts) -> bool:
-    return parts[-1:] != () and parts[-1].lower().endswith(IMAGE_SUFFIXES) and not any(_junk(p) for p in parts)
+    return parts[-1:] != () and parts[-1].lower().endswith(IMAGE_SUFFIXES) and not any(junk(p) for p in parts)
 
 
 def _folder_of(name: str) -> str:

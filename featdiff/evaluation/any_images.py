@@ -30,6 +30,7 @@ from featdiff.evaluation.kept import KEPT, Keeper
 from featdiff.evaluation.result import Result
 from featdiff.evaluation.selection import embedded_rows
 from featdiff.evaluation.sets import ImageSet, Source, image_set, of_array
+from featdiff.evaluation.sizes import LEAST
 from featdiff.evaluation.weights import dinov2_place
 from featdiff.evaluation.whole import Classes
 from featdiff.settings.evaluation import Dinov2, Evaluation, Extractor, Inception, Lite0
@@ -68,9 +69,10 @@ def evaluate(
     count = min([one.count for one in sets] + ([count] if count else []))
     if isinstance(real, str | Path) and statistics.are_in(Path(real)):
         return _against_statistics(settings, keeper, sets, Path(real), count)
-    if count <= settings.neighbours:
-        raise UserError(f"{count} images are too few for {settings.neighbours} neighbours: give more")
-    return _against_images(settings, keeper, sets, image_set(real), count)
+    others = image_set(real)
+    if min(count, others.count) < LEAST:
+        raise UserError(f"{min(count, others.count)} images are too few for a comparison: give at least {LEAST}")
+    return _against_images(settings, keeper, sets, others, count)
 
 
 def extractor_of(name: str | Extractor, weights: Path | str | None = None) -> Extractor:
@@ -127,11 +129,9 @@ def _against_dataset(
     given = [_as_archive(data, one) for one in sets]
     least = [int(np.unique(one.labels, return_counts=True)[1].min()) for one in given]
     settings = settings.model_copy(update={"images": min([settings.images, *least] + ([count] if count else []))})
-    if settings.images <= settings.neighbours:
+    if settings.images < LEAST:
         small = sets[int(np.argmin(least))].name
-        raise UserError(
-            f"{settings.images} images a class are too few for {settings.neighbours} neighbours: give more of {small}"
-        )
+        raise UserError(f"{settings.images} images a class are too few for a comparison: give more of {small}")
     found = {REAL_TEST: measure.evaluate(settings, data, features)}
     for one, samples in zip(sets, given, strict=True):
         values = keeper.embed(one).features

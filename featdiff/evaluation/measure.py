@@ -33,16 +33,17 @@ from featdiff.evaluation.frechet import frechet_distance
 from featdiff.evaluation.influence import Draw, half_width
 from featdiff.evaluation.memorisation import QUANTILE, copying, nearest_training
 from featdiff.evaluation.selection import (
-    Counts,
     Side,
     counts,
     draws,
+    fitted,
     generator_of,
     labels_of,
     together,
     training_halves,
     training_rows,
 )
+from featdiff.evaluation.sizes import Counts, neighbours_told
 from featdiff.kinds.measures import MEASURES, FeatureMeasure, FrechetFloor, Pair
 from featdiff.settings.evaluation import Evaluation
 
@@ -73,7 +74,7 @@ def evaluate(
     """Rows {class, measure, value, spread, interval, count} of the samples or, without any, of the real test images."""
     if ALL in data.classes:
         raise UserError(f"a class is called {ALL!r}, which is the name of the rows over all classes; rename the class")
-    sizes = counts(settings, data)
+    settings, sizes = fitted(settings, data), counts(settings, data)
     test = _Set(data, data_features, _of_classes(data, data.rows_by_label("test")))
     chosen = test
     if samples is not None:
@@ -102,7 +103,7 @@ def protocol(settings: Evaluation, data: ImageArchive) -> str:
             extractors.protocol(settings.extractor),
             f"{width}x{height} {'gray' if channels == 1 else 'rgb'} images",
             f"{count} a side{fewer}{more} against training images, {settings.repeats} draws, seed {settings.seed}",
-            f"{settings.neighbours} neighbours",
+            neighbours_told(sizes.neighbours(settings.neighbours), settings.neighbours),
             f"KID {settings.kid_subsets} subsets of {min(count, settings.kid_subset_size)} a draw",
             f"judge: {classifier.described(len(data.classes), settings.classifier_images)}",
             f"nearest training image: shifts to {settings.memorisation_shift}, mirrored, test quantile {QUANTILE:g}",

@@ -3,7 +3,8 @@
 The count n of a data set is ``evaluation.images``, or the size of its smallest class in either split where that is
 less: it depends on the data set and the settings alone, never on the samples. Over all classes it is n too, so that a
 class and all of them can be compared, or ``evaluation.images_all``. Reference images are drawn from the training
-images; samples and real test images (the floor) are drawn in the same way.
+images; samples and real test images (the floor) are drawn in the same way. The nearest-neighbour measures take
+``evaluation.neighbours`` of them, or n - 1 where that is less.
 
 Over all classes the class of each image is drawn anew, each class as likely as another, on both sides by themselves: a
 side then holds independent draws from the mixture of all classes, which is what every measure takes it for. The same
@@ -18,11 +19,11 @@ from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
-from scipy.stats import binom
 
 from featdiff import seeds
 from featdiff.data.archive import ImageArchive, rows_by_label
 from featdiff.errors import UserError
+from featdiff.evaluation.sizes import LEAST, Counts, compared
 from featdiff.settings.evaluation import Evaluation
 
 
@@ -31,41 +32,32 @@ def labels_of(data: ImageArchive) -> dict[int, str]:
     return dict(enumerate(data.classes))
 
 
-RARELY = 1e-3  # chance that freely drawn classes need more images than there are, above which the shares are fixed
-
-
-class Counts(NamedTuple):
-    """Images on each side of a comparison with one class, and of one over all classes; the number of classes."""
-
-    one: int
-    all: int
-    classes: int
-
-    @property
-    def fixed(self) -> bool:
-        """Whether all classes together are the same number of each, since freely drawn classes would run out."""
-        return bool(self.classes * binom.sf(self.one, self.all, 1 / self.classes) > RARELY)
-
-    def of(self, label: int | None) -> int:
-        """The count of a class or, for None, over all."""
-        return self.all if label is None else self.one
-
-
 def counts(settings: Evaluation, data: ImageArchive) -> Counts:
     """The counts of every comparison on this data set."""
-    one, classes = common_count(settings, data), len(data.classes)
-    found = Counts(one, min(settings.images_all or one, one * classes), classes)
-    if found.fixed and found.classes > 1 and found.all <= found.classes:
-        raise UserError(
-            f"{found.all} images of {classes} classes with {one} each cannot be drawn freely, and one of each class is "
-            f"no fair draw: set evaluation.images_all to {one}, or above {classes}"
-        )
+    found = compared(
+        images=settings.images,
+        images_all=settings.images_all,
+        smallest=_smallest(data),
+        classes=len(data.classes),
+    )
+    if found.refused:
+        raise UserError(found.refused)
     return found
 
 
 def common_count(settings: Evaluation, data: ImageArchive) -> int:
-    """The n of every comparison with a class of this data set; refuses a class that is too small for the settings'
-    neighbours."""
+    """The n of every comparison with a class of this data set; refuses a class of which there are no two images in a
+    split."""
+    return min(settings.images, _smallest(data))
+
+
+def fitted(settings: Evaluation, data: ImageArchive) -> Evaluation:
+    """The settings with as many neighbours as the counts allow."""
+    return settings.model_copy(update={"neighbours": counts(settings, data).neighbours(settings.neighbours)})
+
+
+def _smallest(data: ImageArchive) -> int:
+    """The number of images of the smallest class in either split."""
     rows = {split: data.rows_by_label(split) for split in ("train", "test")}
     sizes = {
         f"{name} ({split})": len(rows[split][label])
@@ -73,13 +65,12 @@ def common_count(settings: Evaluation, data: ImageArchive) -> int:
         for split in ("train", "test")
     }
     smallest = min(sizes, key=lambda name: sizes[name])
-    if sizes[smallest] <= settings.neighbours:
+    if sizes[smallest] < LEAST:
         raise UserError(
-            f"class {smallest} has {sizes[smallest]} images; the measures with {settings.neighbours} neighbours "
-            f"need at least {settings.neighbours + 1}: give more images, raise the data set's test_fraction, lower its "
-            f"test_stride, or lower evaluation.neighbours"
+            f"class {smallest} has {sizes[smallest]} images; the measures need at least {LEAST}: give more images, "
+            "raise the data set's test_fraction or lower its test_stride"
         )
-    return min(settings.images, sizes[smallest])
+    return sizes[smallest]
 
 
 def training_rows(settings: Evaluation, index: pd.DataFrame) -> dict[int, np.ndarray]:

@@ -18,7 +18,8 @@ from featdiff import artifacts
 from featdiff.api.images import Images
 from featdiff.data import archive
 from featdiff.data.decode import decode
-from featdiff.data.sources import BadImage, SourceFile, all_images
+from featdiff.data.listing import FORMAT_NAMES, BadImage, SourceFile
+from featdiff.data.sources import all_images
 from featdiff.errors import UserError
 
 Source = str | Path | np.ndarray | Images
@@ -174,7 +175,7 @@ def _of_files(path: Path, name: str) -> ImageSet:
     with all_images(path) as files:
         names = np.array([file.class_name for file in files])
     if not len(names):
-        raise UserError(f"{path}: holds no PNG, JPEG or WebP images, at any depth")
+        raise UserError(f"{path}: holds no {FORMAT_NAMES} images, at any depth")
     classes = names if len(set(names.tolist())) > 1 and "" not in names else None
     return ImageSet(name, len(names), classes, lambda: _parts_of_files(path))
 

@@ -1,7 +1,8 @@
 """Whole sets against whole sets, as the field measures a generator: all images on both sides, once.
 
 The Frechet distance takes all real images there are, which with Inception's features is FID by clean-fid's protocol.
-All else moves with the counts, so both sides give the same number there, drawn by seed from the larger. Sets that stand
+All else moves with the counts, so both sides give the same number there, drawn by seed from the larger; few images
+have as many neighbours as there are others. Sets that stand
 side by side are all cut down to the smallest of them. Where the sets are of the real images' classes there are rows of
 each class, too; without classes those over all images are all.
 """
@@ -18,6 +19,7 @@ from featdiff.evaluation.kept import SMALL, Embedded
 from featdiff.evaluation.measure import ALL, Row, row_of, spread_of
 from featdiff.evaluation.memorisation import QUANTILE, copying, nearest_training
 from featdiff.evaluation.selection import Side, generator_of
+from featdiff.evaluation.sizes import allowed, neighbours_told
 from featdiff.evaluation.statistics import Statistics
 from featdiff.kinds.measures import MEASURES, FeatureMeasure, Frechet, FrechetFloor, FrechetInfinity, Pair
 from featdiff.settings.evaluation import Evaluation
@@ -41,6 +43,8 @@ def measure(
 ) -> list[Row]:
     """Rows {class, measure, value, spread, interval, count} of ``count`` images of a set against real ones."""
     chosen = _some(settings, len(generated.features), count, "generated")
+    k = allowed(settings.neighbours, len(real.features), len(chosen))
+    settings = settings.model_copy(update={"neighbours": k})
     of_real = np.arange(len(real.features))
     parts: list[tuple[str, np.ndarray, np.ndarray]] = []
     if classes is not None:
@@ -77,7 +81,7 @@ def protocol(settings: Evaluation, real: int, count: int, judged: int) -> str:
     words = [
         f"Frechet: {count} images of each set against all {real} real ones",
         f"all else: {equal} a side, seed {settings.seed}",
-        f"{settings.neighbours} neighbours",
+        neighbours_told(allowed(settings.neighbours, equal), settings.neighbours),
         f"KID {settings.kid_subsets} subsets of {settings.kid_subset_size}, or all at once where there are no more",
         *([f"judge: {classifier.described(judged, settings.classifier_images)}"] if judged > 1 else []),
         f"nearest real image: at most {SMALL} pixels a side, shifts to {shift}, mirrored, test quantile {QUANTILE:g} "

@@ -69,6 +69,20 @@ class Ddpm(Discrete):
         return ddpm
 
 
+class DdpmPosterior(Discrete):
+    """DDPM whose steps add the posterior's own variance, estimated from each image (Analytic-DPM, arXiv 2201.06503)."""
+
+    kind: Literal["ddpm-posterior"]
+    label = "DDPM, posterior variance"
+    noisy = True
+    bound: Positive = Field(0.25, description="Largest variance of a pixel; that of pixels in [0, 1] is 1/4.")
+
+    def function(self, process: Process) -> Run:
+        from featdiff.diffusion.stochastic_samplers import ddpm_posterior
+
+        return partial(ddpm_posterior, bound=self.bound)
+
+
 class Ddim(Discrete):
     """DDIM without noise (arXiv 2010.02502), on levels spaced as in Karras et al."""
 
@@ -96,6 +110,37 @@ class Heun(Discrete):
         return heun
 
 
+class HeunChurn(Discrete):
+    """Heun's steps with fresh noise before each (arXiv 2206.00364, algorithm 2), two evaluations each.
+
+    The default raises each level by a tenth in 20 steps, a twentieth in 40.
+    """
+
+    kind: Literal["heun-churn"]
+    label = "stochastic Heun"
+    noisy = True
+    churn: Annotated[float, Field(ge=0, allow_inf_nan=False)] = Field(
+        2.0, description="S_churn: a level is raised by churn / steps of itself, at most by .41."
+    )
+    low: Annotated[float, Field(ge=0)] = Field(0.0, description="Lowest level that is raised: S_tmin.")
+    high: Positive | None = Field(None, description="Highest level that is raised: S_tmax.")
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if self.high is not None and self.low >= self.high:
+            raise ValueError(f"low ({self.low}) must be below high ({self.high})")
+        return self
+
+    def evaluations(self, start: float, end: float) -> int:
+        return 2 * self.steps - 1
+
+    def function(self, process: Process) -> Run:
+        from featdiff.diffusion.stochastic_samplers import heun_churn
+
+        high = math.inf if self.high is None else self.high
+        return partial(heun_churn, churn=self.churn, low=self.low, high=high)
+
+
 class DpmSolver(Discrete):
     """DPM-Solver++(2M) (arXiv 2211.01095), on levels spaced as in Karras et al."""
 
@@ -106,6 +151,19 @@ class DpmSolver(Discrete):
         from featdiff.diffusion.samplers import dpm_solver_2m
 
         return dpm_solver_2m
+
+
+class DpmSolverSde(Discrete):
+    """Second-order steps of the stochastic equation, SDE-DPM-Solver++(2M) (arXiv 2211.01095), one evaluation each."""
+
+    kind: Literal["dpm++2m-sde"]
+    label = "DPM-Solver++(2M) SDE"
+    noisy = True
+
+    def function(self, process: Process) -> Run:
+        from featdiff.diffusion.stochastic_samplers import dpm_solver_sde
+
+        return dpm_solver_sde
 
 
 class Ascent(Sampler):
@@ -213,4 +271,19 @@ class SoftDdim(SoftSampler):
         return partial(soft_ddim, process=process, nu=self.nu)
 
 
-SAMPLERS = Table("sampler", Sampler, Ddpm, Ddim, Heun, DpmSolver, Ascent, Naive, Momentum, Flow, SoftDdim)
+SAMPLERS = Table(
+    "sampler",
+    Sampler,
+    Ddpm,
+    DdpmPosterior,
+    Ddim,
+    Heun,
+    HeunChurn,
+    DpmSolver,
+    DpmSolverSde,
+    Ascent,
+    Naive,
+    Momentum,
+    Flow,
+    SoftDdim,
+)

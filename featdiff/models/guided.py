@@ -101,6 +101,13 @@ class Model:
             raise UserError("a feature-guided model needs the centroids of its checkpoint: give --centroids")
         return guidance.feature(self.counted, self.table.extrapolated(strength).at)
 
+    def to_middle(self) -> Denoiser:
+        """The denoiser of a feature model led to the mean of the known classes' centroids, whatever class it is
+        told."""
+        if self.table is None:
+            raise UserError("guidance by difference needs the centroids of the checkpoint: give --centroids")
+        return guidance.feature(self.counted, self.table.to_middle().at)
+
 
 class GuidedDenoiser:
     """The denoiser of a sampling; :attr:`trained` describes the model that it samples from."""

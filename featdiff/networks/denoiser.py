@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from featdiff.diffusion import levels
 from featdiff.diffusion.corruptions import Process, variance_exploding
-from featdiff.networks.matching import Match, mean_of_others, to_features, to_group, unmatched
+from featdiff.networks.matching import Match, except_for, mean_of_others, to_features, to_group, unmatched
 from featdiff.networks.normalisation import at_least_float
 from featdiff.networks.unet import FeatureUNet
 
@@ -71,20 +71,31 @@ class NetworkDenoiser(nn.Module):
         return self._denoise(x, t, unmatched)[1]
 
     def matched_to_group(
-        self, x: Tensor, t: Tensor, partners: Tensor, partners_t: Tensor, *, size: int, gradient: bool = True
+        self,
+        x: Tensor,
+        t: Tensor,
+        partners: Tensor,
+        partners_t: Tensor,
+        *,
+        size: int,
+        gradient: bool = True,
+        hidden: Tensor | None = None,
     ) -> tuple[Tensor, Tensor]:
-        """Denoise images matched to the others of their group (see :func:`to_group`).
+        """Denoise images matched to the others of their group (see :func:`to_group`), but for those whose target is
+        ``hidden`` (B,) bool: they are told nothing.
 
         Returns the clean estimates of the images and, unconditional, of the partners; both (B, C, H, W). Without
         ``gradient`` the partners' features are constants, and a training step costs two thirds.
         """
         if gradient:
-            both, _ = self._denoise(torch.cat([x, partners]), torch.cat([t, partners_t]), to_group(size))
+            match = except_for(hidden, to_group(size))
+            both, _ = self._denoise(torch.cat([x, partners]), torch.cat([t, partners_t]), match)
             estimates, partner_estimates = both.chunk(2)
             return estimates, partner_estimates
         with torch.no_grad():
             partner_estimates, phi = self._denoise(partners, partners_t, unmatched)
-        return self(x, t, mean_of_others(phi, size)), partner_estimates
+        match = except_for(hidden, to_features(mean_of_others(phi, size)))
+        return self._denoise(x, t, match)[0], partner_estimates
 
     def _denoise(self, x: Tensor, t: Tensor, match: Match, labels: Tensor | None = None) -> tuple[Tensor, Tensor]:
         if self.form == "residual":

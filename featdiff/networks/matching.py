@@ -51,6 +51,24 @@ def to_group(size: int) -> Match:
     return match
 
 
+def except_for(hidden: Tensor | None, match: Match) -> Match:
+    """The match for all rows but those that are ``hidden`` (B,) bool, which are told nothing; none hidden if None.
+
+    The rows of a larger batch that follow the B are told as ``match`` does.
+    """
+    if hidden is None:
+        return match
+
+    def some(columns: slice, means: Tensor) -> Tensor | None:
+        shift = match(columns, means)
+        if shift is None:
+            return None
+        rows = torch.cat([hidden, hidden.new_zeros(len(shift) - len(hidden))])
+        return shift.masked_fill(rows[:, None], 0)
+
+    return some
+
+
 def mean_of_others(features: Tensor, size: int) -> Tensor:
     """For each row of (B, C), in groups of ``size`` rows, the mean of the other rows of its group; (B, C)."""
     groups = features.unflatten(0, (-1, size))

@@ -15,7 +15,7 @@ from markupsafe import Markup
 from matplotlib.axes import Axes
 
 from featdiff.evaluation.class_means import class_means
-from featdiff.kinds.guidance import FeatureGuidance, StrongGuidance
+from featdiff.kinds.guidance import CentroidGuidance, StrongGuidance
 from featdiff.kinds.measures import MEASURES
 from featdiff.reporting.drawing import LINES, REAL, Figure, Panel, panel
 from featdiff.reporting.tables import Cell, Group, Row, Table, number
@@ -208,7 +208,7 @@ def _kind(row: Sampling) -> str:
     text = guidance.label
     if weak := guidance.models():
         text += f" of {row.model} by {weak[0]}"
-    if isinstance(guidance, FeatureGuidance) and guidance.examples:
+    if isinstance(guidance, CentroidGuidance) and guidance.examples:
         text += f" by {guidance.examples.images} examples a class"
     interval = getattr(guidance, "interval", None)
     return f"{text} at σ {interval[0]:g} to {interval[1]:g}" if interval else text

@@ -17,6 +17,7 @@ from featdiff.errors import UserError
 from featdiff.evaluation.collect import read_metrics
 from featdiff.evaluation.extractors import distance_name
 from featdiff.reporting import (
+    blocks,
     curves,
     embedding,
     evaluations,
@@ -33,10 +34,13 @@ from featdiff.reporting import (
     templates,
 )
 from featdiff.reporting.drawing import Figure, Panel
+from featdiff.settings.data import PackagedSource
 from featdiff.settings.project import Params
 from featdiff.settings.sampling import Sampling
+from featdiff.training import health as network_health
 from featdiff.training import record
 
+NAMED, NAMED_LENGTH = 4, 60  # classes, and characters of all their names, that a title may hold
 TABLES = {
     "quality": ("samples", "class", "measure", "value", "spread", "interval", "count", "protocol"),
     "denoising": ("model", "target", "class", "sigma", "psnr", "spread", "images"),
@@ -88,13 +92,14 @@ def write_report(
     rules: Path | None = None,
     levels: Mapping[str, Path] | None = None,
     progress: Mapping[str, Path] | None = None,
+    health: Mapping[str, Path] | None = None,
     accepted: Sequence[tuple[str, str]] = (),
     sections: Sequence[Section] = (),
 ) -> None:
     """Write the page; ``samples`` has the archives of ``settings.report.guided`` and ``.baseline`` by these names.
 
-    ``progress`` are the records of their trainings by model, ``accepted`` the user's words by command: which
-    changes of its code have no effect on results.
+    ``progress`` are the records of their trainings by model, ``health`` what a look at the networks found, ``accepted``
+    the user's words by command: which changes of its code have no effect on results.
     """
     settings = settings.without_copies()
     files = {"data set": dataset, "centroids": centroids, "metrics": metrics}
@@ -102,7 +107,7 @@ def write_report(
     drawn = {name: _samples(settings.samplings[name], name, path) for name, path in samples.items()}
     data = archive.read(dataset, "dataset")
     table, table_made = artifacts.read_arrays(centroids, "centroids")
-    if list(table["classes"]) != data.classes or drawn[settings.report.guided].classes != data.classes:
+    if list(table["classes"]) != data.classes or drawn[settings.page.guided].classes != data.classes:
         raise UserError(
             f"{centroids}, {dataset} and the guided samples are not of the same classes; run the pipeline again"
         )
@@ -111,8 +116,8 @@ def write_report(
     made = {"data set": data.made, "centroids": table_made, "metrics": read_metrics(metrics, numbers)}
     inputs = _Inputs(
         data=data,
-        guided=drawn[settings.report.guided],
-        baseline=drawn[settings.report.baseline],
+        guided=drawn[settings.page.guided],
+        baseline=drawn[settings.page.baseline],
         centroids=table["centroids"],
         sigmas=table["sigma"],
         **read,
@@ -124,15 +129,21 @@ def write_report(
         frechet = distance_name(settings.evaluation.extractor)
         shown = soft.figures(settings, levels, inputs.quality, frechet)
         sections = (*sections, Section(soft.ANCHOR, "Soft diffusion", figures=shown))
-    trained = _training(_names(settings), progress or {})
+    trained = _training(_names(settings), progress or {}, health or {})
     artifacts.write_text(out, render(settings, inputs, sections, training=trained, accepted=accepted))
 
 
-def _training(names: targets.Names, progress: Mapping[str, Path]) -> Section | None:
-    """The section on the trainings of both models, where their records are given."""
+def _training(names: targets.Names, progress: Mapping[str, Path], checked: Mapping[str, Path]) -> Section | None:
+    """The section on the trainings of both models, where their records are given, or what became of their blocks."""
     models = {names.guided_model: ("guided", "guided model"), names.baseline_model: ("mixture", "mixture model")}
     found = [learning.Shown(*models[name], record.read(path)) for name, path in progress.items() if name in models]
-    return Section(learning.ANCHOR, learning.TITLE, learning.words(found), learning.figures(found)) if found else None
+    looks = [
+        blocks.Looked(*models[name], network_health.read(path)) for name, path in checked.items() if name in models
+    ]
+    if not found and not looks:
+        return None
+    body = learning.words(found) + blocks.table(looks)
+    return Section(learning.ANCHOR, learning.TITLE, body, learning.figures(found))
 
 
 def render(
@@ -152,7 +163,11 @@ def render(
     few = len(shown) == len(classes)
     single = _single(settings, guided_model)
     sources = _sources(settings, names, inputs.quality)
-    found = targets.verdicts(inputs.quality, inputs.denoising, inputs.scatter, names, frechet)
+    found = (
+        targets.verdicts(inputs.quality, inputs.denoising, inputs.scatter, names, frechet)
+        if _has_targets(settings, guided_model)
+        else []
+    )
     dots = curves.dots(
         inputs.quality,
         {"guided": names.guided, "mixture": names.baseline, "real": names.real},
@@ -167,12 +182,10 @@ def render(
     drawn = frontier.curves(strengths, frontier.real_images(inputs.quality, names.real))
     return templates.render(
         "report.html",
-        title=settings.report.title,
+        title=settings.page.title or derived_title(classes),
         summary=_summary(settings, inputs, found),
-        targets=targets.table(found),
-        samples=grids.sample_grids(
-            inputs.data, inputs.guided, inputs.baseline, images=settings.report.images_per_class
-        ),
+        targets=targets.table(found) if found else None,
+        samples=grids.sample_grids(inputs.data, inputs.guided, inputs.baseline, images=settings.page.images_per_class),
         quality=tables.quality(inputs.quality, sources, classes if few else [], frechet),
         quality_classes=None
         if few
@@ -196,6 +209,19 @@ def render(
         artifacts=provenance.artifacts_table(inputs.made, inputs.digests, accepted),
         versions=provenance.versions_table(inputs.made),
     )
+
+
+def derived_title(classes: Sequence[str]) -> str:
+    """The page's title where the settings give none: few classes by their names, many by their number."""
+    if len(classes) > NAMED or len(", ".join(classes)) > NAMED_LENGTH:
+        return f"Feature-guided samples of {len(classes)} classes"
+    *others, last = classes
+    return f"Feature-guided samples of {' and '.join([', '.join(others), last] if others else [last])}"
+
+
+def _has_targets(settings: Params, guided: str) -> bool:
+    """Whether the thresholds were meant for this data: the packaged photographs, and no other images."""
+    return isinstance(settings.datasets[settings.models[guided].dataset].source, PackagedSource)
 
 
 def _single(settings: Params, guided: str) -> list[str]:
@@ -236,9 +262,9 @@ def _table(path: Path, kind: str) -> pd.DataFrame:
 
 
 def _names(settings: Params) -> targets.Names:
-    models = [settings.samplings[name].model for name in (settings.report.guided, settings.report.baseline)]
+    models = [settings.samplings[name].model for name in (settings.page.guided, settings.page.baseline)]
     real = f"real-{settings.models[models[0]].dataset}"
-    return targets.Names(settings.report.guided, settings.report.baseline, real, *models)
+    return targets.Names(settings.page.guided, settings.page.baseline, real, *models)
 
 
 def _sources(settings: Params, names: targets.Names, quality: pd.DataFrame) -> list[tables.Source]:
@@ -290,10 +316,12 @@ def _summary(settings: Params, inputs: _Inputs, found: list[targets.Verdict]) ->
     height, width, channels = inputs.data.images.shape[1:]
     splits = inputs.data.index["split"].value_counts()
     measured = [v for v in found if v.holds is not None]
-    row = settings.samplings[settings.report.guided]
-    return {
+    row = settings.samplings[settings.page.guided]
+    facts = {
         "Images": f"{len(inputs.data.classes)} classes, {width}×{height} {'gray' if channels == 1 else 'colour'}",
         "Real images": f"{splits.get('train', 0)} for training, {splits.get('test', 0)} for testing",
         "Sampler": f"{row.sampler.kind}, {int(inputs.guided.index['evaluations'].max())} network evaluations an image",
-        "Targets": f"{sum(v.holds is True for v in measured)} of {len(measured)} hold",
     }
+    if found:
+        facts["Targets"] = f"{sum(v.holds is True for v in measured)} of {len(measured)} hold"
+    return facts

@@ -32,7 +32,7 @@ def section(settings: Params, table: Path, quality: Path) -> Section:
         raise UserError(f"{table}: the settings have no section 'repeats' that it could be of")
     own = settings.without_copies()
     parts: list = [LEAD.format(seeds=", ".join(map(str, settings.repeats.seeds)))]
-    dataset = settings.dataset_of(settings.report.guided)
+    dataset = settings.dataset_of(settings.page.guided)
     rows = {name: own.samplings[name] for name in settings.repeats.rows if settings.dataset_of(name) == dataset}
     real = frontier.real_images(
         pd.read_csv(quality, dtype={"class": str}, keep_default_na=False, na_values=[""]), f"real-{dataset}"

@@ -15,6 +15,11 @@ class Centroids(Settings):
     levels: Annotated[int, Field(ge=2)] = 24
     images_per_class: Count = Field(512, description="Training images a centroid is averaged over, at most.")
     draws: Count = Field(2, description="Noise draws for each image.")
+    shrink: bool = Field(
+        False,
+        description="Move centroids of new classes, given by examples, towards the mean of the known ones, each column "
+        "by its reliability; takes six known classes.",
+    )
     batch: Count = 256
     seed: Seed = 0
 

@@ -1,8 +1,8 @@
 """Settings of a data set: where its images come from, and how they are cut."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from featdiff.kinds.layouts import LAYOUTS, Layout
 from featdiff.settings.base import Count, Fraction, Seed, Settings
@@ -17,18 +17,39 @@ class PackagedSource(Settings):
     name: Literal["skimage-textures"] = "skimage-textures"
 
 
-class FolderSource(Settings):
-    """A folder with one sub-folder of images a class (PNG, JPEG, WebP)."""
+Text = Annotated[str, Field(min_length=1)]
+
+
+class Files(Settings):
+    """What a folder and a zip of images share."""
+
+    path: Text
+    halves: tuple[Text, Text] | None = Field(
+        None,
+        description="Two folders, of training and of test images, each with the classes in it: [train, test]. They are "
+        "kept as they are. Without it, test images are drawn.",
+    )
+    one_class: Text | None = Field(
+        None, description="There are no class folders: all images are of one class, and this is its name."
+    )
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if self.halves and self.halves[0] == self.halves[1]:
+            raise ValueError(f"halves names '{self.halves[0]}' twice: training and test images lie apart")
+        return self
+
+
+class FolderSource(Files):
+    """A folder with one sub-folder of images a class (PNG, JPEG, WebP, TIFF, BMP, GIF, AVIF)."""
 
     kind: Literal["folder"]
-    path: Annotated[str, Field(min_length=1)]
 
 
-class ZipSource(Settings):
-    """A zip file with one folder of images a class (PNG, JPEG, WebP)."""
+class ZipSource(Files):
+    """A zip file with one folder of images a class (PNG, JPEG, WebP, TIFF, BMP, GIF, AVIF)."""
 
     kind: Literal["zip"]
-    path: Annotated[str, Field(min_length=1)]
 
 
 class AssetSource(Settings):
@@ -66,8 +87,21 @@ class Dataset(Settings):
         None, description="Classes that take part: names, or one side of a split; all if not given."
     )
     mode: Literal["gray", "rgb"] = "gray"
-    test_fraction: Fraction = Field(0.25, description="Share of each photograph (patches) or class (crop) for testing.")
+    test_fraction: Fraction = Field(
+        0.25, description="Share of each photograph (patches) or class (crop) for testing; of no use with given halves."
+    )
     mixed_modes: Literal["error", "convert"] = Field("error", description="Gray and colour images in one data set.")
-    bad_images: Literal["error", "skip"] = Field("error", description="Unreadable, too small or non-image files.")
+    bad_images: Literal["error", "skip"] = Field(
+        "error", description="Unreadable, too small or non-image files, and pictures in two classes."
+    )
     max_images_per_class: Count | None = Field(None, description="Keep at most this many training images a class.")
     seed: Seed = 0
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if isinstance(self.source, Files) and self.source.halves and not self.layout.whole:
+            raise ValueError(
+                f"source.halves keeps whole images as they are, and layout {self.layout.kind} splits each image: take "
+                "layout.kind: crop, or leave halves out and point source.path at one of the two folders"
+            )
+        return self

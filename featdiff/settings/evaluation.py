@@ -2,7 +2,7 @@
 
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field
 
 from featdiff.settings.base import Count, Seed, Settings
 
@@ -66,7 +66,9 @@ class Evaluation(Settings):
         description="Images on each side over all classes, the same share of each; without it as many as of a class.",
     )
     repeats: Annotated[int, Field(ge=3)] = Field(3, description="Seeded draws that a value and its spread come from.")
-    neighbours: Count = Field(5, description="k of precision, recall, density and coverage.")
+    neighbours: Count = Field(
+        5, description="k of precision, recall, density and coverage; fewer where there are not so many other images."
+    )
     kid_subsets: Count = 50
     kid_subset_size: Annotated[int, Field(ge=2)] = 100
     classifier_images: Count = Field(400, description="Training images a class of the held-out classifier.")
@@ -80,12 +82,3 @@ class Evaluation(Settings):
         left out."""
         chosen = {"extractor"} if kind == "samples" else {"extractor", "images", "repeats", "classifier_images", "seed"}
         return self.model_dump(mode="json", include=chosen)
-
-    @model_validator(mode="after")
-    def _check(self) -> "Evaluation":
-        if self.images_all is not None and self.images_all <= self.neighbours:
-            raise ValueError(
-                f"images_all ({self.images_all}) must be above neighbours ({self.neighbours}): an image has that many "
-                "others"
-            )
-        return self

@@ -14,7 +14,7 @@ import yaml
 from pydantic import Field, model_validator
 
 from featdiff.errors import UserError
-from featdiff.kinds.guidance import FeatureGuidance
+from featdiff.kinds.guidance import CentroidGuidance, ClassifierFreeGuidance, FeatureGuidance
 from featdiff.kinds.samplers import SAMPLERS, SoftSampler
 from featdiff.settings.base import LONGEST_NAME, Name, S, Settings, parse
 from featdiff.settings.centroids import Centroids, Denoising, Distances
@@ -48,7 +48,7 @@ class Params(Settings):
     )
     repeats: Repeats | None = Field(None, description="Rows trained and drawn again; without it, each is trained once.")
     mixture: MixtureStudy | None = Field(None, description="The guidance study; without it, none is run.")
-    report: Report
+    report: Report | None = Field(None, description="What the report shows; without it, none is written.")
 
     @model_validator(mode="after")
     def _check(self) -> "Params":
@@ -89,14 +89,8 @@ class Params(Settings):
                 raise ValueError(f"sweep compares {self.sweep[0]} and {name}, which are not of one data set")
         for name, row in self.between.items():
             self._check_between(f"between.{name}", row)
-        for field in ("guided", "baseline"):
-            _need(f"report.{field}", getattr(self.report, field), self.samplings)
-        if not self.guides(self.report.guided):
-            raise ValueError(f"report.guided names '{self.report.guided}', which is not feature-guided")
-        if self.dataset_of(self.report.guided) != self.models[self.samplings[self.report.guided].model].dataset:
-            raise ValueError(f"report.guided names '{self.report.guided}', whose classes are not the model's own")
-        if self.report.mixture and self.mixture is None:
-            raise ValueError("report.mixture asks for the guidance study, but there is no section 'mixture': add one")
+        if self.report is not None:
+            self._check_report(self.report)
         return self
 
     def _add_copies(self) -> None:
@@ -169,7 +163,13 @@ class Params(Settings):
                 f"{where}: {guidance.kind} guidance needs a model with condition: {' or '.join(guidance.conditions)}, "
                 f"but models.{sampling.model} has condition: {model.condition}"
             )
-        if isinstance(guidance, FeatureGuidance) and guidance.examples:
+        told_always = model.condition == "feature" and not self.trainings[model.training].target_dropout
+        if isinstance(guidance, ClassifierFreeGuidance) and told_always:
+            raise ValueError(
+                f"{where}: classifier-free guidance needs a network that is also trained without a target: set "
+                f"trainings.{model.training}.target_dropout above 0, or take guidance of kind difference"
+            )
+        if isinstance(guidance, CentroidGuidance) and guidance.examples:
             _need(f"{where}.guidance.examples.dataset", guidance.examples.dataset, self.datasets)
             known, new = self.datasets[model.dataset], self.datasets[guidance.examples.dataset]
             if (known.layout.size, known.mode) != (new.layout.size, new.mode):
@@ -185,6 +185,17 @@ class Params(Settings):
                     f"{where}.guidance.weak: models.{name} and models.{sampling.model} must share data set and "
                     "condition (and corruption)"
                 )
+
+    def _check_report(self, report: Report) -> None:
+        """The report is about a feature-guided set of samples of the model's own classes, beside another one."""
+        for field in ("guided", "baseline"):
+            _need(f"report.{field}", getattr(report, field), self.samplings)
+        if not self.guides(report.guided):
+            raise ValueError(f"report.guided names '{report.guided}', which is not feature-guided")
+        if self.dataset_of(report.guided) != self.models[self.samplings[report.guided].model].dataset:
+            raise ValueError(f"report.guided names '{report.guided}', whose classes are not the model's own")
+        if report.mixture and self.mixture is None:
+            raise ValueError("report.mixture asks for the guidance study, but there is no section 'mixture': add one")
 
     def _check_between(self, where: str, row: Between) -> None:
         """It takes feature guidance of the model's own classes, at one strength and without a corruption."""
@@ -203,6 +214,13 @@ class Params(Settings):
             known = dataset.classes
         if known and (unknown := [name for name in (row.first, row.second) if name not in known]):
             raise ValueError(f"{where}: there is no class {', '.join(map(repr, unknown))}; classes: {', '.join(known)}")
+
+    @property
+    def page(self) -> Report:
+        """What the report shows, where there is one."""
+        if self.report is None:
+            raise UserError("there is no section 'report' in these settings: no report is written")
+        return self.report
 
     def copies(self, table: Literal["models", "samplings"]) -> dict[str, Copy]:
         """The rows of a table that ``repeats`` made."""
@@ -223,7 +241,7 @@ class Params(Settings):
     def dataset_of(self, sampling: str) -> str:
         """The data set whose classes a set of samples shows: the model's, or that of the example images."""
         row = self.samplings[sampling]
-        examples = row.guidance.examples if isinstance(row.guidance, FeatureGuidance) else None
+        examples = row.guidance.examples if isinstance(row.guidance, CentroidGuidance) else None
         return examples.dataset if examples else self.models[row.model].dataset
 
     def models_of(self, sampling: str) -> list[str]:

@@ -36,7 +36,7 @@ class Copy(NamedTuple):
 class Report(Settings):
     """What the report shows."""
 
-    title: str = "featdiff report"
+    title: Annotated[str, Field(min_length=1)] | None = Field(None, description="Without one, it names the classes.")
     guided: Name
     baseline: Name
     images_per_class: Count = 24

@@ -66,6 +66,11 @@ class Training(Settings):
     label_dropout: Annotated[float, Field(ge=0, lt=1)] = Field(
         0.1, description="Share of images whose label is hidden; of networks with condition: label alone."
     )
+    target_dropout: Annotated[float, Field(ge=0, lt=1)] = Field(
+        0.0,
+        description="Share of images that are matched to nothing, so that the network also gives the mixture's score; "
+        "of networks with condition: feature alone, whose samples classifier-free guidance can then lead.",
+    )
     flip: bool = Field(True, description="Mirror training images left-right at random.")
     precision: Precision = "bf16"
     compile: Compile = "auto"

@@ -26,7 +26,7 @@ from featdiff.settings.training import TrainSpec
 AHEAD = 4  # batches being gathered while the device computes
 AT_ONCE = 64  # batches whose words are drawn together: on their own they are small
 STAGED = 8192  # images of a mapped file that go to a GPU at once
-WORDS = 8  # random words of an image: level (2), mirror, label hidden, class of its group, its place in the class
+WORDS = 8  # random words of an image: level (2), mirror, label or target hidden, class of its group, place in the class
 
 
 class Gathered(NamedTuple):
@@ -42,8 +42,8 @@ Batch = tuple[Tensor, Tensor, Tensor, Tensor | None]
 
 
 class Batches:
-    """Batch k of a run on the device: images (B, C, H, W), levels (B,), noise (1 or 2, B, C, H, W), labels to tell or
-    None.
+    """Batch k of a run on the device: images (B, C, H, W), levels (B,), noise (1 or 2, B, C, H, W), and labels to
+    tell, targets to hide (bool) or None.
 
     ``share`` is the index of this process and the count of all; each has an equal slice of the batch.
     """
@@ -95,7 +95,10 @@ class Batches:
         return t.repeat_interleave(self.same_level)
 
     def told(self, k: int, rows: Tensor) -> Tensor | None:
-        """The labels (B,) that a network with labels is told of batch ``k``; some are hidden."""
+        """The labels (B,) that a network with labels is told of batch ``k``, some of them hidden; of a network that is
+        told features, whose targets are hidden (bool), or None if no one's may be."""
+        if self.spec.condition == "feature" and (share := self.spec.training.target_dropout):
+            return philox.uniform(self.words(self.chance, k)[:, 3]) <= share
         if self.spec.condition != "label":
             return None
         labels = self.groups.labels[rows].to(self.device, non_blocking=True)

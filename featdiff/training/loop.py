@@ -49,8 +49,10 @@ class Objective(nn.Module):
         self.spec = spec
 
     def forward(self, x: Tensor, t: Tensor, z: Tensor, labels: Tensor | None = None) -> Tensor:
-        """Images in groups (B, C, H, W), their levels (B,), unit noise (2, B, C, H, W), labels to tell (B,) ->
-        scalar."""
+        """Images in groups (B, C, H, W), their levels (B,), unit noise (2, B, C, H, W) -> scalar.
+
+        ``labels`` (B,) are those to tell; of a network that is told features, whose targets are hidden (bool).
+        """
         training, process = self.spec.training, self.denoiser.process
         noisy = process.corrupt(x, t, z[0])
         if self.spec.condition != "feature":
@@ -63,6 +65,7 @@ class Objective(nn.Module):
             partners_t,
             size=training.partners + 1,
             gradient=training.partner_gradient,
+            hidden=labels,
         )
         loss = self._loss(estimates, x, t)
         if training.partner_loss:

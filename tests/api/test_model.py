@@ -1,6 +1,7 @@
 """The model in Python draws what the pipeline draws, bit for bit; targets, features and denoising are the network's."""
 
 import io
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -14,6 +15,8 @@ from featdiff.devices.devices import to_images
 from featdiff.errors import UserError
 from featdiff.features import centroids
 from featdiff.models import checkpoint
+from featdiff.sampling.shards import sample_shard
+from featdiff.settings.sampling import Sampling
 
 
 @pytest.fixture(scope="module")
@@ -47,12 +50,41 @@ def test_the_centroid_of_a_classs_own_images_leads_where_the_class_does(model, r
     assert own < 0.1 * other  # other draws of noise, of the same images
 
 
+def test_a_target_of_few_images_is_shrunk_towards_the_known_mean_and_two_known_classes_are_too_few(
+    results, tiny_dataset
+):
+    model = featdiff.load(results, device="cpu")
+    image = archive.read(tiny_dataset, "dataset", split="train").images[0]
+    with pytest.raises(UserError, match="2 known classes are too few"):
+        model.centroid(image, shrink=True)
+    own = model.table
+    spread = own.values.std() * torch.randn(12, 1, 1, generator=torch.Generator().manual_seed(0))
+    many = replace(own, values=own.middle + spread * own.within.sqrt(), counts=torch.full((12,), 400))
+    model._model.table = many
+    plain, shrunk = (model.centroid(image, shrink=s).values - many.middle for s in (False, True))
+    assert shrunk.norm() < 0.9 * plain.norm() and bool((shrunk * plain >= 0).all())
+
+
 def test_between_is_the_line_of_two_centroids_and_its_ends_are_the_classes(model, drawn):
     flat = model.between("flat", "stripes", 0.0)
     assert np.array_equal(model.sample(flat, 10, progress=False), np.asarray(drawn.select(label=0).images))
     middle = model.between("flat", "stripes", 0.5)
     assert torch.allclose(middle.values, model.table.values.mean(0), atol=1e-6)
     assert torch.equal(model.between(middle, "flat", 1.0).values, model.table.values[0])
+
+
+def test_guidance_by_difference_draws_the_pipelines_images_and_is_plain_guidance_at_strength_one(
+    model, results, drawn, tmp_path
+):
+    row = drawn.made.settings | {"guidance": {"kind": "difference", "strength": 2.0}, "shards": 1}
+    folder = results / "models/guided"
+    settings = Sampling.model_validate(row)
+    sample_shard(settings, folder / "checkpoint.safetensors", folder / "centroids.npz", 0, tmp_path / "drawn.zip")
+    expected = np.asarray(archive.read(tmp_path / "drawn.zip", "shard").select(label=1).images)
+    strong = model.sample("stripes", 10, strength=2.0, difference=True, progress=False)
+    assert np.array_equal(strong, expected)
+    target = model.between("flat", "stripes", 1.0)
+    assert np.array_equal(model.sample(target, 3, difference=True, progress=False), model.sample(target, 3))
 
 
 def test_features_of_clean_images_are_the_networks_and_their_mean_is_the_centroid(model, results, tiny_dataset):

@@ -3,6 +3,7 @@
 import contextlib
 import io
 import struct
+import sys
 import zlib
 
 import numpy as np
@@ -11,7 +12,7 @@ from PIL import Image
 
 from featdiff.data import decode as module
 from featdiff.data.decode import decode
-from featdiff.data.sources import BadImage
+from featdiff.data.listing import BadImage
 
 RNG = np.random.default_rng(0)
 GRAY = RNG.integers(0, 256, (20, 30), np.uint8)
@@ -105,12 +106,16 @@ def test_exif_orientation(orientation: int, undo: object, array: np.ndarray) -> 
     ("data", "why"),
     [
         (b"", "empty file"),
-        (b"hello", "not a PNG, JPEG or WebP"),
-        (encoded(RGB, "gif"), "not a PNG, JPEG or WebP"),
-        (encoded(RGB, "bmp"), "not a PNG, JPEG or WebP"),
+        (b"hello", "not a PNG, JPEG, WebP, TIFF, BMP, GIF or AVIF image"),
+        (encoded(RGB, "ico"), "not a PNG, JPEG, WebP, TIFF, BMP, GIF or AVIF image"),
         (encoded(RGB, "png")[:-30], "damaged or truncated"),
         (encoded(RGB, "jpeg")[:-200], "damaged or truncated"),
         (encoded(RGB, "webp")[:-30], "damaged or truncated|not a PNG"),
+        (encoded(RGB, "tiff")[:-1000], "damaged or truncated|not a PNG"),
+        (encoded(RGB, "bmp")[:-200], "damaged or truncated"),
+        (encoded(RGB, "gif")[:-300], "damaged or truncated"),
+        (encoded(Image.fromarray(GRAY.astype(np.int32) * 1000), "tiff"), "a TIFF of 32 bits a sample"),
+        (encoded(Image.fromarray(GRAY.astype(np.float32)), "tiff"), "a TIFF of 32 bits a sample"),
         (encoded(RGB, "png", save_all=True, append_images=[Image.fromarray(RGB[::-1])]), "animation of 2 frames"),
         (encoded(RGB, "webp", save_all=True, append_images=[Image.fromarray(RGB[::-1])]), "animation of 2 frames"),
     ],
@@ -118,6 +123,97 @@ def test_exif_orientation(orientation: int, undo: object, array: np.ndarray) -> 
 def test_unusable_files_say_why(data: bytes, why: str) -> None:
     with pytest.raises(BadImage, match=why):
         decode(data, "gray")
+
+
+# --- the other formats, against what Pillow itself makes of the file --------------------------------------------------
+
+
+def by_pillow(data: bytes, mode: str) -> np.ndarray:
+    return np.asarray(Image.open(io.BytesIO(data)).convert(mode))
+
+
+@pytest.mark.parametrize(
+    ("kind", "options"),
+    [
+        ("tiff", {}),
+        ("tiff", {"compression": "tiff_lzw"}),
+        ("tiff", {"compression": "jpeg"}),
+        ("bmp", {}),
+        ("gif", {}),
+        pytest.param("avif", {"quality": 90}, marks=pytest.mark.skipif(not module.AVIF, reason="Pillow without AVIF")),
+    ],
+)
+def test_tiff_bmp_gif_and_avif_are_what_pillow_reads(kind: str, options: dict[str, object]) -> None:
+    for array in (RGB, GRAY):
+        data = encoded(array, kind, **options)
+        assert (pixels(data, "rgb") == by_pillow(data, "RGB")).all()
+        if array is RGB:
+            assert (pixels(data, "gray") == by_pillow(by_pillow_rgb(data), "L")).all()
+            assert decode(data, "rgb").colour
+    assert kind in ("gif", "avif") or (pixels(encoded(RGB, kind, **options)) == RGB).all() or "jpeg" in options.values()
+
+
+def by_pillow_rgb(data: bytes) -> bytes:
+    return encoded(Image.open(io.BytesIO(data)).convert("RGB"))
+
+
+@pytest.mark.parametrize("kind", ["tiff", "bmp", "gif"])
+def test_gray_tiff_bmp_and_gif_are_gray_and_keep_their_pixels(kind: str) -> None:
+    picture = decode(encoded(GRAY, kind), "gray")
+    assert not picture.colour and not picture.paged
+    assert (np.asarray(picture.image) == GRAY).all()
+
+
+@pytest.mark.parametrize(("order", "compression"), [("<u2", None), (">u2", None), ("<u2", "tiff_lzw")])
+def test_a_16_bit_tiff_keeps_the_upper_byte(order: str, compression: str | None) -> None:
+    deep = RNG.integers(0, 2**16, (20, 30)).astype(order)
+    picture = decode(encoded(deep, "tiff", compression=compression), "gray")
+    assert not picture.colour
+    assert (np.asarray(picture.image) == deep.astype(int) // 256).all()
+
+
+def test_16_bit_tiffs_of_another_program_in_colour_and_with_white_as_zero() -> None:
+    tifffile = pytest.importorskip("tifffile")
+    deep = RNG.integers(0, 2**16, (20, 30, 3)).astype(np.uint16)
+
+    def written(array: np.ndarray, photometric: str) -> bytes:
+        stream = io.BytesIO()
+        tifffile.imwrite(stream, array, photometric=photometric)
+        return stream.getvalue()
+
+    assert (pixels(written(deep, "rgb"), "rgb") == deep // 256).all()
+    assert (pixels(written(deep[..., 0], "minisblack"), "gray") == deep[..., 0] // 256).all()
+    assert (pixels(written(deep[..., 0], "miniswhite"), "gray") == 255 - deep[..., 0] // 256).all()
+    assert (pixels(written(GRAY, "miniswhite"), "gray") == 255 - GRAY).all()
+    with pytest.raises(BadImage, match="signed samples"):
+        decode(written(deep[..., 0].astype(np.int16), "minisblack"), "gray")
+
+
+@pytest.mark.parametrize("kind", ["tiff", "gif"])
+def test_of_several_pages_or_frames_the_first_is_taken_and_told(kind: str) -> None:
+    data = encoded(GRAY, kind, save_all=True, append_images=[Image.fromarray(GRAY[::-1])])
+    picture = decode(data, "gray")
+    assert picture.paged and (np.asarray(picture.image) == GRAY).all()
+
+
+def test_the_orientation_of_a_tiff_is_applied_once() -> None:
+    for orientation in range(1, 9):
+        data = encoded(GRAY, "tiff", tiffinfo={274: orientation})
+        png = encoded(GRAY, exif=exif_of(orientation))
+        assert (pixels(data, "gray") == pixels(png, "gray")).all(), orientation
+
+
+def exif_of(orientation: int) -> Image.Exif:
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    return exif
+
+
+@pytest.mark.parametrize("brand", [b"heic", b"mif1"])
+def test_heic_is_named_with_the_way_out(brand: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "pillow_heif", None)
+    with pytest.raises(BadImage, match="a HEIC image: pip install pillow-heif, or save it as JPEG or PNG"):
+        decode(b"\0\0\0\x18ftyp" + brand + b"\0" * 64, "rgb")
 
 
 def test_every_flipped_byte_of_a_png_is_noticed_or_harmless() -> None:
@@ -134,7 +230,8 @@ def test_every_flipped_byte_of_a_png_is_noticed_or_harmless() -> None:
     assert passed <= 8  # length and checksum of the empty end mark
 
 
-@pytest.mark.parametrize("kind", ["png", "jpeg", "webp"])
+@pytest.mark.filterwarnings("ignore::UserWarning:PIL.TiffImagePlugin")
+@pytest.mark.parametrize("kind", ["png", "jpeg", "webp", "tiff", "bmp", "gif"])
 def test_garbage_in_a_file_raises_nothing_else(kind: str) -> None:
     whole = encoded(RGB, kind)
     rng = np.random.default_rng(1)

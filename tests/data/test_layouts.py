@@ -8,7 +8,7 @@ from PIL import Image
 from scipy.ndimage import maximum_filter
 
 from featdiff.data import layouts
-from featdiff.data.sources import BadImage
+from featdiff.data.listing import BadImage
 from featdiff.kinds.layouts import CropLayout, PatchLayout
 
 

@@ -234,7 +234,7 @@ def truncate(path: Path) -> None:
 BAD: list[tuple[str, Callable[[Path], Any], str]] = [
     ("brick/bad.png", truncate, "damaged or truncated"),
     ("brick/bad.png", lambda p: p.write_bytes(b""), "an empty file"),
-    ("brick/notes.txt", lambda p: p.write_text("hi"), "not a PNG, JPEG or WebP image"),
+    ("brick/notes.txt", lambda p: p.write_text("hi"), "not a PNG, JPEG, WebP, TIFF, BMP, GIF or AVIF image"),
     ("brick/bad.png", lambda p: save(p, noise(10, 40)), "40 x 10 pixels, smaller than the size of 16"),
     ("brick/bad.png", os.mkfifo, "not a regular file"),
     ("brick/bad.png", lambda p: p.symlink_to("nowhere"), "a broken link"),
@@ -319,6 +319,70 @@ def test_the_same_picture_in_two_classes(folder: Path, tmp_path: Path) -> None:
     shutil.copy(folder / "brick/3.png", folder / "grass/copy.png")
     message = refused(tmp_path, dataset())
     assert "brick/3.png" in message and "grass/copy.png" in message and "two classes" in message
+    summary = prepare(dataset(bad_images="skip"), tmp_path / "out.zip", base=tmp_path)
+    assert [(s.source, s.reason) for s in summary.skipped] == [
+        (name, "the same picture in classes brick, grass") for name in ("brick/3.png", "grass/copy.png")
+    ]
+
+
+# --- ready-made halves, one class, pages ------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("wrapper", ["", "wrapped/"])
+@pytest.mark.parametrize("kind", ["folder", "zip"])
+def test_given_halves_are_kept_as_they_are(kind: str, wrapper: str, tmp_path: Path) -> None:
+    for half, count in (("train", 5), ("val", 3), ("else", 2)):
+        for name in ("brick", "grass"):
+            for k in range(count):
+                save(tmp_path / "data" / wrapper / half / name / f"{k}.png")
+    shutil.copy(tmp_path / "data" / wrapper / "train/brick/0.png", tmp_path / "data" / wrapper / "val/brick/copy.png")
+    if kind == "zip":
+        shutil.make_archive(str(tmp_path / "data"), "zip", tmp_path / "data")
+    path = "data" if kind == "folder" else "data.zip"
+    settings = dataset(test_fraction=0.9, source={"kind": kind, "path": path, "halves": ["train", "val"]})
+    summary = prepare(settings, tmp_path / "out.zip", base=tmp_path)
+    assert summary.counts == {"brick": {"train": 5, "test": 4}, "grass": {"train": 5, "test": 3}}
+    assert "1 test images are training images, too" in str(summary)
+    index = archive.read(tmp_path / "out.zip", "dataset").index
+    assert (index["source"].str.contains("train/") == (index["split"] == "train")).all()
+    assert not index["source"].str.contains("else/").any()
+
+
+def test_halves_that_are_not_there_or_are_one_or_are_patches_are_refused(folder: Path, tmp_path: Path) -> None:
+    source = {"kind": "folder", "path": "data", "halves": ["train", "test"]}
+    assert "no folders 'train' and 'test'" in refused(tmp_path, dataset(source=source))
+    with pytest.raises(ValueError, match="'a' twice"):
+        dataset(source={**source, "halves": ["a", "a"]})
+    with pytest.raises(ValueError, match=r"layout patches splits each image: take layout\.kind: crop"):
+        dataset(source=source, layout=PATCHES)
+
+
+def test_images_without_class_folders_are_of_the_one_class_that_is_named(tmp_path: Path) -> None:
+    for k in range(8):
+        save(tmp_path / "data" / f"{k}.png")
+    read = made(tmp_path, dataset(source={"kind": "folder", "path": "data", "one_class": "things"}))
+    assert read.classes == ["things"] and len(read.index) == 8
+    save(tmp_path / "data/deeper/1.png")
+    (tmp_path / "out.zip").unlink()
+    assert "deeper: a folder beside the images of the only class" in refused(
+        tmp_path, dataset(source={"kind": "folder", "path": "data", "one_class": "things"})
+    )
+
+
+def test_more_pages_than_the_first_are_told(folder: Path, tmp_path: Path) -> None:
+    pages = [Image.fromarray(noise()) for _ in range(3)]
+    pages[0].save(folder / "brick/pages.tif", save_all=True, append_images=pages[1:])
+    summary = prepare(dataset(), tmp_path / "out.zip", base=tmp_path)
+    assert summary.paged == 1 and "1 files have more pages or frames" in str(summary)
+
+
+def test_a_flat_bmp_in_a_zip_is_no_bomb(folder: Path, tmp_path: Path) -> None:
+    save(folder / "brick/flat.bmp", np.zeros((1200, 1200), np.uint8))
+    with zipfile.ZipFile(tmp_path / "data.zip", "w", zipfile.ZIP_DEFLATED) as packed:
+        for file in folder.rglob("*.*"):
+            packed.write(file, file.relative_to(folder))
+    read = made(tmp_path, dataset("data.zip", "zip"))
+    assert "brick/flat.bmp" in set(read.index["source"])
 
 
 def test_a_data_set_that_the_disk_would_not_hold_is_refused(folder: Path, tmp_path: Path, monkeypatch) -> None:

@@ -13,7 +13,8 @@ import pytest
 from PIL import Image
 
 from featdiff.data import sources
-from featdiff.data.sources import BadImage, open_source
+from featdiff.data.listing import BadImage
+from featdiff.data.sources import open_source
 from featdiff.errors import UserError
 from featdiff.settings.data import FolderSource, PackagedSource, ZipSource
 

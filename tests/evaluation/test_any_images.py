@@ -103,6 +103,18 @@ def test_numbers_are_those_of_all_images_by_the_measures_themselves(place, refer
     assert found.value("frechet") < 1e-6 < reference.value("frechet")
 
 
+def test_three_images_have_two_neighbours_and_one_is_refused(place):
+    array = np.asarray(image_set(place / "adm.npz").images())
+    asked = SETTINGS.model_copy(update={"neighbours": 5})
+    found = evaluate(array[:3], place / "real", settings=asked, keep=place / "kept")
+    assert "; 2 neighbours (5 asked); " in found.protocol
+    two = evaluate(array[:3], place / "real", settings=asked.model_copy(update={"neighbours": 2}), keep=place / "kept")
+    for measure in ("precision", "recall", "density", "coverage"):
+        assert found.value(measure) == two.value(measure)
+    with pytest.raises(UserError, match="1 images are too few for a comparison: give at least 2"):
+        evaluate(array[:1], place / "real", settings=asked, keep=place / "kept")
+
+
 def test_sets_stand_side_by_side_at_the_count_of_the_smallest(place, reference):
     sides = {"few": np.asarray(image_set(place / "adm.npz").images()[:9]), "all": place / "adm.npz"}
     found = evaluate(sides, place / "real", settings=SETTINGS, keep=place / "kept")
@@ -207,12 +219,15 @@ def test_labels_are_found_by_name_or_by_number():
     ("make", "message"),
     [
         (lambda f: f / "none", "there is no such file or folder"),
-        (lambda f: f, "holds no PNG, JPEG or WebP images"),
+        (lambda f: f, "holds no PNG, JPEG, WebP, TIFF, BMP, GIF or AVIF images"),
         (lambda f: (f / "a.txt", (f / "a.txt").write_text("a"))[0], "not a folder of images, a zip or an npz"),
         (lambda f: (f / "a.npz", np.savez(f / "a.npz", x=np.zeros(3)))[0], "holds x, but no images .* under 'arr_0'"),
         (lambda f: (f / "b.npz", np.savez(f / "b.npz", np.zeros((2, 4, 4, 3))))[0], "holds float64, images are needed"),
         (lambda f: np.zeros((2, 4, 4, 3)), r"not \(2, 4, 4, 3\) float64"),
-        (lambda f: (f, (f / "a.png").write_bytes(b"x"))[0], "a.png: not a PNG, JPEG or WebP image; mend it"),
+        (
+            lambda f: (f, (f / "a.png").write_bytes(b"x"))[0],
+            "GIF or AVIF image; mend it",
+        ),
     ],
 )
 def test_what_is_no_set_of_images_gets_one_message(tmp_path, make, message):

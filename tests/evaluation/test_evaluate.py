@@ -154,12 +154,26 @@ def test_the_cost_of_samples_is_the_mean_of_their_network_evaluations(folder, se
     assert cost == [(len(index) - 1) / 2]
 
 
-def test_the_count_is_the_smallest_class_and_a_class_too_small_is_refused(folder, settings):
+def test_the_count_is_the_smallest_class_and_few_images_have_as_many_neighbours_as_there_are_others(folder, settings):
     data = archive.read(folder / "dataset.zip", "dataset")
     assert common_count(settings.model_copy(update={"images": 1000}), data) == 30
     assert "30 a side (1000 asked" in measure.protocol(settings.model_copy(update={"images": 1000}), data)
-    with pytest.raises(UserError, match=r"brick \(test\) has 30 images; .* at least 31"):
-        common_count(settings.model_copy(update={"neighbours": 30}), data)
+    assert "; 3 neighbours; " in measure.protocol(settings, data)
+    known = embedding.read(settings, folder / "dataset.npz", folder / "dataset.zip", "dataset")
+    of_brick = np.flatnonzero((data.index["split"] == "test") & (data.index["class"] == "brick"))
+
+    def with_bricks(count):  # in the test images
+        keep = np.setdiff1d(known.rows, of_brick[count:])
+        few = archive.ImageArchive(data.images[keep], data.index.iloc[keep].reset_index(drop=True), data.made)
+        return few, embedding.Features(known.at(keep), np.arange(len(keep)))
+
+    few, features = with_bricks(3)
+    assert "; 2 neighbours (3 asked); " in measure.protocol(settings, few)
+    found = measure.evaluate(settings, few, features)
+    assert found == measure.evaluate(settings.model_copy(update={"neighbours": 2}), few, features)
+    assert {row["count"] for row in found if row["measure"] == "coverage"} == {3}
+    with pytest.raises(UserError, match=r"brick \(test\) has 1 images; the measures need at least 2"):
+        common_count(settings, with_bricks(1)[0])
 
 
 def test_more_images_over_all_classes_leave_the_rows_of_a_class_as_they_were(folder, settings, evaluated, tmp_path):

@@ -19,6 +19,7 @@ RULES = {
     "prepare": "data",
     "train": "train",
     "record-training": "progress",
+    "health": "health",
     "centroids": "centroids",
     "denoise": "centroids",
     "distances": "centroids",
@@ -184,6 +185,11 @@ def test_what_the_report_shows_of_trainings_is_no_trainings(tree):
     }
 
 
+def test_the_look_at_a_network_is_no_trainings_and_no_reports(tree):
+    assert changed(tree, "featdiff/training/health.py", "MOST_DEAD = 0.5", "MOST_DEAD = 0.4") == {"health"}
+    assert changed(tree, "workflow/rules/health.smk", "featdiff health", "nice featdiff health") == {"health"}
+
+
 def test_a_template_is_the_reports(tree):
     assert changed(tree, "featdiff/reporting/report.css", "{", "{ ") >= {"report"}
     assert "train" not in changed(tree, "featdiff/reporting/report.css", "{", "{ ")
@@ -242,6 +248,7 @@ def test_what_a_command_calls_is_in_its_closure(tiny_dataset, tiny_spec, tmp_pat
         "gather": (None, ["0.zip", "--out", "s.zip"]),
         "embed": (settings, ["--images", str(tiny_dataset), "--out", "d.npz"]),
         "denoise": ({"images_per_class": 4}, [*data, *told, "--centroids", "t.npz", "--name", "m", "--out", "p.json"]),
+        "health": (None, [*data, *told, "--out", "h.json"]),
         "record-training": (None, [*told, "--folder", "watched", "--out", "r.zip"]),
         "measure": (settings, [*data, "--data-features", "d.npz", "--out", "e.json", "--name", "real"]),
     }

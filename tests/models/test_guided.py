@@ -7,7 +7,13 @@ import torch
 from featdiff.data import archive
 from featdiff.errors import UserError
 from featdiff.features import centroids
-from featdiff.kinds.guidance import Autoguidance, ClassifierFreeGuidance, FeatureGuidance, NoGuidance
+from featdiff.kinds.guidance import (
+    Autoguidance,
+    ClassifierFreeGuidance,
+    DifferenceGuidance,
+    FeatureGuidance,
+    NoGuidance,
+)
 from featdiff.models.guided import GuidedDenoiser, Source
 from featdiff.sampling import shards
 from featdiff.settings.centroids import Centroids
@@ -69,6 +75,68 @@ def test_classifier_free_guidance_extrapolates_from_the_unlabelled_estimate_at_t
     torch.testing.assert_close(thrice, none + 3 * (once - none))
 
 
+def difference(strength, **options):
+    return DifferenceGuidance(kind="difference", strength=strength, **options)
+
+
+def test_guidance_by_difference_extrapolates_from_the_estimate_for_the_mean_of_all_centroids(feature):
+    plain, _ = at(FeatureGuidance(kind="feature"), feature)
+    once, cost_of_one = at(difference(1), feature)
+    none, cost_of_none = at(difference(0), feature)
+    twice, cost_of_two = at(difference(2), feature)
+    assert (cost_of_one, cost_of_none, cost_of_two) == (1, 2, 2)
+    assert torch.equal(once, plain)
+    table, (x, t, _) = centroids.read(feature.centroids), noisy()
+    network = GuidedDenoiser(NoGuidance(kind="none"), feature, None, CPU).trained.denoiser
+    middle = table.extrapolated(0.0).at(t, torch.zeros(6, dtype=torch.int64))  # by another way than the guidance's
+    with torch.inference_mode():
+        expected = network(x, t, middle)
+    torch.testing.assert_close(none, expected)
+    torch.testing.assert_close(twice, 2 * plain - expected)
+    nearly, _ = at(difference(1 + 1e-6), feature)
+    torch.testing.assert_close(nearly, plain, rtol=1e-4, atol=1e-5)
+
+
+def test_classes_given_by_examples_are_led_away_from_the_mean_of_the_known_ones(
+    feature, tiny_dataset, tiny_checkpoint, tmp_path
+):
+    """A single new class has no mean but its own: without the known one nothing would be extrapolated."""
+    known = archive.read(tiny_dataset, "dataset")
+    one = known.index[known.index["class"] == "stripes"]
+    renamed = one.assign(label=0, **{"class": "lines"}).reset_index(drop=True)
+    archive.write(tmp_path / "new.zip", np.asarray(known.images)[one.index], renamed, known.made)
+    settings = Centroids(levels=5, images_per_class=64, draws=1)
+    for name, path in (("with", feature.centroids), ("without", None)):
+        centroids.extract(
+            settings, tmp_path / "new.zip", tiny_checkpoint, tmp_path / f"{name}.npz", new_classes=True, known=path
+        )
+    new, lost = (Source(tiny_checkpoint, tmp_path / f"{name}.npz") for name in ("with", "without"))
+    x, t, _ = noisy()
+
+    def guided(settings, source, label):
+        with torch.inference_mode():
+            return GuidedDenoiser(settings, source, None, CPU)(x, t, torch.full((6,), label))
+
+    expected = guided(difference(2), feature, 1)
+    torch.testing.assert_close(guided(difference(2), new, 0), expected, rtol=1e-3, atol=1e-3)
+    assert not torch.allclose(guided(difference(2), lost, 0), expected, rtol=1e-3, atol=1e-3)
+    own, moved = (centroids.read(source.centroids).extrapolated(2.0) for source in (feature, new))
+    assert (moved.values[0] - own.values[1]).norm() < 0.1 * (own.values[1] - own.middle).norm()
+
+
+def test_one_network_with_and_without_a_target_is_guided_as_classifier_free(tiny_dataset, tiny_spec, tmp_path):
+    training = tiny_spec.training.model_copy(update={"images": 480, "target_dropout": 0.3})
+    model, table = tmp_path / "m.safetensors", tmp_path / "c.npz"
+    train(tiny_spec.model_copy(update={"training": training}), tiny_dataset, model, state=tmp_path / "state")
+    centroids.extract(Centroids(levels=3, images_per_class=16, draws=1), tiny_dataset, model, table)
+    source = Source(model, table)
+    none, _ = at(NoGuidance(kind="none"), source)
+    plain, _ = at(FeatureGuidance(kind="feature"), source)
+    strong, cost = at(free(3), source)
+    assert cost == 2
+    torch.testing.assert_close(strong, none + 3 * (plain - none))
+
+
 def test_autoguidance_extrapolates_from_the_weaker_model_told_the_same_class(told):
     strong, _ = at(free(1), told["label"])
     weak, _ = at(free(1), told["weak"])
@@ -79,10 +147,10 @@ def test_autoguidance_extrapolates_from_the_weaker_model_told_the_same_class(tol
         at(Autoguidance(kind="autoguidance", weak="w"), told["label"])
 
 
-@pytest.mark.parametrize("kind", ["feature", "classifier-free"])
+@pytest.mark.parametrize("kind", ["feature", "difference", "classifier-free"])
 def test_outside_its_interval_guidance_has_strength_one(kind, told, feature):
-    make = {"feature": lambda **o: FeatureGuidance(kind="feature", **o), "classifier-free": lambda **o: free(**o)}[kind]
-    source = {"feature": feature, "classifier-free": told["label"]}[kind]
+    make = {"feature": lambda **o: FeatureGuidance(kind="feature", **o), "classifier-free": free}
+    make, source = (make | {"difference": difference})[kind], told["label"] if kind == "classifier-free" else feature
     plain, strong = (at(make(strength=s), source)[0] for s in (1.0, 3.0))
     limited, _ = at(make(strength=3.0, interval=(0.2, 1.0)), source)
     inside = torch.tensor([False, False, True, True, False, False])

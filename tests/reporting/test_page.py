@@ -10,7 +10,8 @@ from typer.testing import CliRunner
 
 from featdiff import cli
 from featdiff.errors import UserError
-from featdiff.reporting.page import Section
+from featdiff.reporting.page import Section, derived_title
+from featdiff.settings.project import Params
 
 SECTIONS = ("samples", "targets", "quality", "denoising", "features", "made")
 
@@ -32,6 +33,41 @@ def test_section_is_there_with_a_heading(page, name):
 
 def test_pictures_come_first_and_then_the_verdicts(page):
     assert [s.removeprefix("sec-") for s in page.xpath("//main/section/@id")][:2] == ["samples", "targets"]
+
+
+def test_the_targets_of_the_packaged_photographs_are_not_shown_for_other_images(run, write, tmp_path):
+    values = run.settings.model_dump(mode="json")
+    values["datasets"]["textures"]["source"] = {"kind": "folder", "path": "images"}
+    own = Params.model_validate(values)
+    shown = html.document_fromstring(write(run, tmp_path / "own.html", settings=own).read_text(encoding="utf-8"))
+    sections = [s.removeprefix("sec-") for s in shown.xpath("//main/section/@id")]
+    assert sections == [name for name in SECTIONS if name != "targets"]
+    assert not shown.xpath("//a[@href='#sec-targets']") and not shown.xpath("//table[@id='targets']")
+    assert " hold" not in shown.xpath("string(//dl)") and "Targets" not in shown.xpath("string(//dl)")
+
+
+@pytest.mark.parametrize(
+    ("classes", "title"),
+    [
+        (("cats",), "cats"),
+        (("cats", "dogs"), "cats and dogs"),
+        (("brick", "grass", "gravel"), "brick, grass and gravel"),
+        (("a", "b", "c", "d"), "a, b, c and d"),
+        (("a", "b", "c", "d", "e"), "5 classes"),
+        (("a class of a very long name", "another class of a very long name", "x"), "3 classes"),
+        (tuple(map(str, range(146))), "146 classes"),
+    ],
+)
+def test_the_title_names_the_classes_or_their_number(classes, title):
+    assert derived_title(classes) == f"Feature-guided samples of {title}"
+
+
+def test_without_a_title_the_page_has_that_of_its_classes(make, write, tmp_path):
+    pets = make(("cats", "dogs"))
+    report = pets.settings.report.model_copy(update={"title": None})
+    settings = pets.settings.model_copy(update={"report": report})
+    shown = html.document_fromstring(write(pets, tmp_path / "pets.html", settings=settings).read_text(encoding="utf-8"))
+    assert shown.xpath("//title/text()") == shown.xpath("//h1/text()") == ["Feature-guided samples of cats and dogs"]
 
 
 def test_every_class_has_three_grids_of_its_images(page, run):

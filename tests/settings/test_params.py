@@ -52,7 +52,17 @@ def test_unknown_keys_are_named(values):
         (
             "samplings.guided.guidance",
             {"kind": "classifier-free"},
-            "classifier-free guidance needs .* condition: label",
+            r"also trained without a target: set trainings\.preview\.target_dropout above 0, or take .* difference",
+        ),
+        (
+            "samplings.mixture.guidance",
+            {"kind": "classifier-free"},
+            "classifier-free guidance needs .* condition: feature or label",
+        ),
+        (
+            "samplings.guided.guidance",
+            {"kind": "difference", "examples": {"dataset": "sand", "images": 4}},
+            "dataset is 'sand', which is not a row",
         ),
         ("samplings.guided.guidance", {"kind": "autoguidance", "weak": "none"}, "weak is 'none', which is not a row"),
         ("samplings.guided.guidance", {"kind": "autoguidance", "weak": "mixture"}, "must share data set and condition"),

@@ -21,6 +21,7 @@ DATA = DataDescription(classes=("a", "b"), channels=1, size=8, mean=0.5, std=0.2
 def objective(**options) -> loop.Objective:
     form = options.pop("form", "edm")
     network = Network(widths=(4, 6), form=form, noise_embedding=0 if form == "residual" else 8, zero_output=False)
+    network = network.model_copy(update={"deviation": options.pop("deviation", False)})
     condition = options.pop("condition", "feature")
     training = Training(images=64, batch=16, **options)
     spec = TrainSpec(network=network, training=training, condition=condition, seed=0)
@@ -125,6 +126,46 @@ def test_a_share_of_labels_is_hidden_and_the_others_are_the_images_own(tiny_spec
     hidden = told == 2
     assert set(own.tolist()) == {0, 1} and torch.equal(told[~hidden], own[~hidden])
     assert abs(hidden.float().mean() - 0.5) < 4 * (0.25 / len(told)) ** 0.5
+
+
+def test_a_share_of_targets_is_hidden_and_nothing_else_of_a_batch_changes(tiny_spec):
+    half = changed(tiny_spec, target_dropout=0.5)
+    told = torch.cat([drawn(half, k)[3] for k in range(40)])
+    assert told.dtype == torch.bool and abs(told.float().mean() - 0.5) < 4 * (0.25 / len(told)) ** 0.5
+    assert drawn(changed(tiny_spec, target_dropout=0.0), 5)[3] is None
+    assert all(torch.equal(a, b) for a, b in zip(drawn(half, 5)[:3], drawn(tiny_spec, 5)[:3], strict=True))
+    assert drawn(changed(tiny_spec, "none", target_dropout=0.5), 5)[3] is None
+
+
+@pytest.mark.parametrize("gradient", [True, False])
+@pytest.mark.parametrize("deviation", [True, False])
+def test_images_whose_target_is_hidden_are_denoised_without_one_and_the_others_as_ever(gradient, deviation):
+    module = objective(partner_gradient=gradient, target_dropout=0.5, deviation=deviation)
+    x, t, z = batch()
+    noisy, partners = (x + t.view(-1, 1, 1, 1) * part for part in z)
+    hidden = torch.tensor([True, False, False, True] * 4)
+
+    def estimates(hidden):
+        return module.denoiser.matched_to_group(noisy, t, partners, t, size=2, gradient=gradient, hidden=hidden)[0]
+
+    matched, some, free = estimates(None), estimates(hidden), module.denoiser(noisy, t)
+    assert torch.equal(some[~hidden], matched[~hidden])
+    assert torch.allclose(some[hidden], free[hidden], atol=1e-5) and not torch.allclose(some, matched, atol=1e-3)
+    assert torch.equal(estimates(~hidden | hidden), estimates(torch.ones_like(hidden)))
+    weights = losses.weight("edm", t, DATA.std)
+    expected = losses.denoising(torch.where(hidden.view(-1, 1, 1, 1), free, matched), x, weights)
+    assert torch.allclose(module(x, t, z, hidden), expected, rtol=1e-5)
+
+
+def test_with_no_target_hidden_the_loss_and_its_gradient_have_the_bits_they_had_without_the_setting():
+    def of(hidden):
+        module = objective(target_dropout=0.0)
+        loss = module(*batch(), hidden)
+        loss.backward()
+        return [loss.detach(), *(p.grad for p in module.parameters() if p.grad is not None)]
+
+    plain, none_hidden = of(None), of(torch.zeros(16, dtype=torch.bool))
+    assert len(plain) == len(none_hidden) and all(torch.equal(*pair) for pair in zip(plain, none_hidden, strict=True))
 
 
 def test_a_label_network_is_trained_on_the_label_alone_and_without_one_on_none():

@@ -28,6 +28,7 @@ def test_a_dry_run_lists_exactly_the_jobs_that_the_rows_call_for(project):
         "prepare": len(datasets),
         "train": len(rows.models),
         "progress": 2,  # of the report's two models
+        "health": len(rows.models),
         "centroids": len(feature),
         "denoise": len(rows.models),
         "distances": sum(model.condition != "none" for model in rows.models.values()),
@@ -149,7 +150,16 @@ def test_new_classes_from_a_few_images_are_a_data_set_and_a_table_of_centroids_e
         }
     )
     planned = project.stale("results/evaluation/few.json")
-    assert planned == {"prepare": 2, "train": 1, "examples": 1, "sample": 1, "gather": 1, "embed": 2, "evaluate": 1}
+    assert planned == {
+        "prepare": 2,
+        "train": 1,
+        "centroids": 1,
+        "examples": 1,
+        "sample": 1,
+        "gather": 1,
+        "embed": 2,
+        "evaluate": 1,
+    }
 
 
 def test_the_guidance_study_runs_for_its_page_and_for_a_report_that_asks_for_it(project):

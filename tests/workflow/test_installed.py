@@ -47,6 +47,28 @@ def test_the_installed_package_is_not_the_clones_and_starts_a_project_that_plans
     assert "report" in plan and "train" in plan
 
 
+def test_the_installed_package_starts_a_project_for_somebody_s_own_images(outside):
+    import numpy as np
+    from PIL import Image
+
+    work = outside.folder / "own"
+    for name in ("cats", "dogs"):
+        (work / "pets" / name).mkdir(parents=True)
+        for k in range(8):
+            pixels = np.random.default_rng([k, len(name), ord(name[0])]).integers(0, 256, (16, 16), np.uint8)
+            Image.fromarray(pixels).save(work / "pets" / name / f"{k}.png")
+    told = outside(sys.executable, "-m", "featdiff", "new", "pets", cwd=work)
+    assert "16 images of 2 classes" in told and "cd pets-project && " in told
+    assert "all settings are valid" in outside(sys.executable, "-m", "featdiff", "check", cwd=work / "pets-project")
+    snakemake = str(Path(sys.executable).with_name("snakemake"))
+    plan = outside(
+        snakemake,
+        *("--workflow-profile", "workflow/profiles/tiny", "--dry-run", "--quiet", "rules"),
+        cwd=work / "pets-project",
+    )
+    assert "report" in plan and "train" in plan
+
+
 def test_the_installed_package_samples_a_model_in_a_folder_of_its_own(outside, tiny_dataset, tiny_checkpoint):
     from featdiff.features.centroids import extract
     from featdiff.settings.centroids import Centroids

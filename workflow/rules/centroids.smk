@@ -30,6 +30,7 @@ rule examples:
     input:
         data=lambda wildcards: project.dataset(wildcards.dataset),
         model=project.path("models/{model}/checkpoint.safetensors"),
+        known=project.path("models/{model}/centroids.npz"),
     output:
         centroids=project.path("models/{model}/examples/{dataset}-{images}.npz"),
     log:
@@ -48,7 +49,7 @@ rule examples:
         "Centroids of {wildcards.dataset} from {wildcards.images} images a class, by {wildcards.model}"
     shell:
         "featdiff centroids --new-classes --settings {params.settings:q} --data {input.data} --model {input.model}"
-        " --out {output.centroids} > {log} 2>&1"
+        " --known {input.known} --out {output.centroids} > {log} 2>&1"
 
 
 rule denoise:

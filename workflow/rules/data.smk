@@ -17,7 +17,9 @@ rule prepare:
         code=fingerprint("data.smk", "prepare"),
         settings=lambda wildcards: project.params.datasets[wildcards.dataset].model_dump_json(),
         sections=["datasets.{dataset}"],
+        needs=lambda wildcards, output: project.needs,  # it takes the output: so Snakemake does not go by its value
     message:
         "Preparing data set {wildcards.dataset}"
     shell:
-        "featdiff prepare --settings {params.settings:q} --out {output.dataset} > {log} 2>&1"
+        "featdiff prepare --settings {params.settings:q} --needs {params.needs:q} --name {wildcards.dataset}"
+        " --out {output.dataset} > {log} 2>&1"

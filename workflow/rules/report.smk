@@ -16,6 +16,7 @@ rule report:
         between=project.between(),
         repeats=project.repeats_table(),
         progress=project.progress().values(),
+        health=project.health().values(),
         graph="workflow/rulegraph.json",
         accepted="workflow/accepted.json",
     output:
@@ -39,6 +40,7 @@ rule report:
         between=options("between", [project.path("between", name) for name in project.params.between]),
         repeats=options("repeats-table", project.repeats_table()),
         progress=options("progress", map("=".join, project.progress().items())),
+        health=options("health", map("=".join, project.health().items())),
         accepted=verbatim(options("accepted", accepted_words())),
     message:
         "Writing the report"
@@ -47,5 +49,5 @@ rule report:
         " --denoising-table {input.denoising} --scatter-table {input.scatter} --distances-table {input.distances}"
         " --data {input.data}"
         " --centroids {input.centroids} --graph {input.graph} {params.mixture} {params.bridge} {params.levels} {params.between}"
-        " {params.repeats} {params.progress} {params.accepted}"
+        " {params.repeats} {params.progress} {params.health} {params.accepted}"
         " --out {output.report} {input.samples} > {log} 2>&1"
