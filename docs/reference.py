@@ -184,6 +184,7 @@ def commands() -> str:
         NOTE,
         "`featdiff --help` lists them, `featdiff COMMAND --help` prints what stands here.",
         "What a user can mend ends with one message and exit status 2.",
+        "Each step of the workflow is one command that can be pasted into a shell; `snakemake -p` prints them.",
     ]
     for panel, found in panels.items():
         parts += ["", f"## {panel}"]

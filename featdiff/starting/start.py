@@ -23,7 +23,7 @@ from featdiff.starting.survey import Survey, survey
 Tell = Callable[[str], None]
 IMAGES = "images.zip"  # what is converted
 MINUTES = 10.0  # of each model's training, if nothing else is asked for
-LEAST_IMAGES = 31_000  # of a training: a quarter of the default run's (docs/sweep.md)
+LEAST_IMAGES = 31_000  # of a training: a quarter of the default run's (docs/results/sweep.md)
 FEW = 24  # images on a side of a comparison
 
 
