@@ -98,8 +98,8 @@ def test_one_of_each_kind_from_outside_runs_to_the_report_and_is_named_there(ext
         "prepare",
         "train",
         "levels",
-        "sample",
-        "evaluate",
+        "sample-shard",
+        "measure",
         "report",
     }
     monkeypatch.chdir(extended.root)
