@@ -73,7 +73,6 @@ WORDS = {
     "Neighbours.gaussian_steps": "Steps of the samplers on the Gaussian.",
     "Neighbours.uniform_steps": "Steps of the samplers on bounded support.",
     "Network.learned_scale": "Learn the scales w; off, they keep their first value.",
-    "Report.title": "Title of the page.",
     "Report.images_per_class": "Images of each class that are shown.",
     "Sampling.guidance": "How samples are led to a class.",
     "Sampling.sampler": "The algorithm from noise to an image.",
