@@ -20,6 +20,7 @@ LEAST = 8  # images a class, where training and test images are drawn; smallest 
 FEW = 40  # images a class, below which large photographs are cut into patches
 TEST_FRACTION = 0.25
 PATCHES = 4000  # training patches a class that are enough
+LARGE = 8  # sides of a patch in that of a photograph, at least
 SMALLER = 0.02  # share of images that may be too small for the size
 STRIDES = (2, 4, 8, 16, 24, 32, 48, 64)
 NEIGHBOURS = 5
@@ -113,13 +114,18 @@ def propose(found: Survey, *, name: str, gpu: bool, mode: str | None = None, siz
 
 def _side(found: Survey, machine: Machine) -> int:
     """The largest size up to the machine's that nearly all images have: a multiple of 8, of small images of 4."""
-    sides = np.concatenate([s.min(1) for s in found.sizes.values() if len(s)])
-    least = int(np.quantile(sides, SMALLER, method="lower"))
+    least = _least(found)
     step = 8 if least >= 32 else 4
     side = min(machine.side, least // step * step)
     if side < LEAST:
         raise UserError(f"the images are too small: sides of {least} pixels, at least {LEAST} are needed")
     return side
+
+
+def _least(found: Survey) -> int:
+    """The side that nearly all images have."""
+    sides = np.concatenate([s.min(1) for s in found.sizes.values() if len(s)])
+    return int(np.quantile(sides, SMALLER, method="lower"))
 
 
 def _counts(found: Survey, layout: dict[str, Any]) -> dict[str, tuple[int, int]]:
@@ -159,6 +165,8 @@ def _patches(found: Survey, machine: Machine, size: int | None) -> dict[str, Any
     if min(len(sides) for sides in found.sizes.values()) >= FEW or any(not len(s) for s in found.sizes.values()):
         return None
     side = size or machine.patch
+    if _least(found) < LARGE * side:
+        return None
     best: dict[str, Any] | None = None
     for scale in (0.5, 1.0):
         for stride in STRIDES:
