@@ -89,8 +89,11 @@ class Images:
                 for name, image in self._members():
                     archive.writestr(name, _png(image))
         elif kind == ".npz":
-            with artifacts.atomic(path) as aside, aside.open("wb") as stream:
-                np.savez(stream, arr_0=self.array, labels=np.array(self.labels), made=np.array(self._made()))
+            arrays = {"arr_0": self.array, "labels": np.array(self.labels), "made": np.array(self._made())}
+            with artifacts.atomic(path) as aside, zipfile.ZipFile(aside, "w", zipfile.ZIP_STORED) as archive:
+                for name, array in arrays.items():
+                    with archive.open(f"{name}.npy", "w", force_zip64=True) as stream:
+                        np.lib.format.write_array(stream, array, allow_pickle=False)
         elif kind == ".png":
             note = PngInfo()
             note.add_text("featdiff", self._made())
