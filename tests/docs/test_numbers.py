@@ -163,6 +163,14 @@ def test_the_agreement_of_the_engines_and_the_memory_are_those_of_their_tables()
         assert near(numbers(row[1])[0], [value / 2**30]), row
 
 
+def test_the_errors_of_few_examples_are_those_of_their_table():
+    measured = json.loads((DOCS / "tables/shrinkage.json").read_text())["squared error"]["all"]
+    shown = next(t for t in tables(DOCS / "tutorials/few-examples.md") if t[0][0] == "examples")
+    columns = ("examples", "plain", "plain_spread", "shrunk", "shrunk_spread")
+    for row, found in zip(shown[1:], measured, strict=True):
+        assert all(near(n, [found[name]]) for n, name in zip(numbers(" ".join(row)), columns, strict=True)), row
+
+
 def test_what_the_readme_and_the_front_page_boast_of_is_measured():
     training = json.loads((DOCS / "tables/paper.json").read_text())["training"]
     share = json.loads((DOCS / "tables/share.json").read_text())
