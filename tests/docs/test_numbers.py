@@ -171,6 +171,25 @@ def test_the_errors_of_few_examples_are_those_of_their_table():
         assert all(near(n, [found[name]]) for n, name in zip(numbers(" ".join(row)), columns, strict=True)), row
 
 
+def test_the_spreads_of_samplers_are_those_of_their_table():
+    found, (exact, textures) = (
+        json.loads((DOCS / "tables/variance.json").read_text()),
+        tables(DOCS / "results/variance.md"),
+    )
+    laws = {(one["sampler"], one["evaluations"]): one for one in found["exact laws"]}
+    for row in exact[1:]:
+        name = row[0].strip("`")
+        forty = laws[name, 40]
+        wanted = [laws[name, n]["normal 5 to 0.01"] for n in (10, 20, 40, 80)] + [forty["normal 50 to 0.001"]]
+        modes = forty["mixture, within each mode"]
+        wanted += [min(modes), max(modes)]
+        assert all(near(n, [w]) for n, w in zip(numbers(" | ".join(row[1:])), wanted, strict=True)), row
+    columns = ("evaluations", "within-class spread over real's", "recall", "Vendi", "next to their class")
+    for row, one in zip(textures[1:], found["textures"]["rows"], strict=True):
+        wanted = [one[name] for name in columns if name in one]
+        assert all(near(n, [w]) for n, w in zip(numbers(" | ".join(row[1:])), wanted, strict=True)), row
+
+
 def test_what_the_readme_and_the_front_page_boast_of_is_measured():
     training = json.loads((DOCS / "tables/paper.json").read_text())["training"]
     share = json.loads((DOCS / "tables/share.json").read_text())
