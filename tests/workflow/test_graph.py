@@ -118,6 +118,7 @@ def test_class_names_and_raw_files_with_any_characters_never_reach_a_shell(proje
         "layout": {"kind": "crop", "size": 16},
         "test_fraction": 0.5,
     }
+    rows["trainings"]["preview"]["partners"] = 1  # two images a class are for training
     (project.root / "params.yaml").write_text(yaml.safe_dump(rows))
     project.snakemake("--", "results/data/textures/dataset.zip")
     assert not list(project.root.rglob("pwned*"))
