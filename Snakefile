@@ -85,7 +85,9 @@ if is_run(workflow):
 
 
 onstart:
-    project.judge_counts(file for job in workflow.dag.needrun_jobs() if job.rule.name == "prepare" for file in job.output)
+    project.judge_counts(
+        file for job in workflow.dag.needrun_jobs() if job.rule.name == "prepare" for file in job.output
+    )
 
 
 onsuccess:
