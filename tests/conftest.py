@@ -15,7 +15,7 @@ from featdiff.settings.training import Training, TrainSpec
 
 torch.set_num_threads(1)
 
-FIRST = ("workflow", "faults", "training")  # the folders that take longest
+FIRST = ("workflow", "faults", "starting", "training")  # the folders that take longest
 
 CLASSES = ("flat", "stripes")
 

@@ -69,7 +69,7 @@ def test_too_few_images_end_the_first_step_and_later_settings_end_a_run_before_i
     assert "enough images for them: own" in own.run("featdiff", "check").stdout
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive  # three minutes; tests/starting runs such a graph each time
 def test_eight_twelve_and_twenty_images_a_class_run_to_the_report(own: Project) -> None:
     own.edit_params(partners(3) | {"evaluation": {"neighbours": 5}})
     own.snakemake()
