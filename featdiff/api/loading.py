@@ -36,7 +36,7 @@ def load(where: Path | str = "results", *, model: str | None = None, device: tor
     extending.load()
     path = Path(where)
     files = _files(path, str(where), model)
-    return Model(files, pick_device() if device is None else torch.device(device))
+    return Model(files, torch.device(device) if device else pick_device())
 
 
 def _files(path: Path, where: str, model: str | None) -> Files:

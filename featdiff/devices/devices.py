@@ -54,6 +54,11 @@ def is_gpu(device: torch.device) -> bool:
     return device.type == "cuda"
 
 
+def name_of(device: torch.device) -> str:
+    """The device in words."""
+    return torch.cuda.get_device_name(device) if is_gpu(device) else "this CPU"
+
+
 def be_exact(exact: bool) -> None:
     """On a GPU: whether the same command gives the same bits, on the same kind of GPU with the same libraries.
 

@@ -39,8 +39,7 @@ class Speed:
 
 def device_name() -> str:
     """The device that the workflow's steps will choose, in words."""
-    device = devices.pick_device()
-    return torch.cuda.get_device_name(device) if devices.is_gpu(device) else "this CPU"
+    return devices.name_of(devices.pick_device())
 
 
 def on_gpu() -> bool:

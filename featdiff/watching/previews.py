@@ -17,6 +17,7 @@ from torch.nn.utils import convert_conv2d_weight_memory_format
 
 from featdiff import seeds
 from featdiff.data import archive
+from featdiff.devices import devices
 from featdiff.devices.devices import to_images, to_pixels
 from featdiff.diffusion import guidance, levels
 from featdiff.diffusion.corruptions import variance_exploding
@@ -70,7 +71,8 @@ class Previewer:
 
     @property
     def _in_bf16(self) -> bool:
-        return self.device.type == "cuda" and self.spec.training.precision == "bf16" and torch.cuda.is_bf16_supported()
+        wanted = self.spec.training.precision == "bf16"
+        return wanted and devices.is_gpu(self.device) and devices.has_bf16(self.device.type)
 
     def _teller(self) -> Callable[[Tensor, Tensor], Tensor] | None:
         """From levels and labels (B,) to the network's condition; None for a model that is told no class."""

@@ -1,16 +1,20 @@
 """Quality against cost: only samplings that differ in their sampler alone stand in one figure, at what they truly
 cost."""
 
+from pathlib import Path
+
 import pandas as pd
 import pytest
 import yaml
 
-from featdiff.kinds.samplers import SAMPLERS, SoftSampler
+from featdiff.kinds.samplers import SAMPLERS
 from featdiff.reporting import evaluations
 from featdiff.settings.base import parse
 from featdiff.settings.project import Params
 
-LABELS = [kind.label for kind in SAMPLERS.values() if not issubclass(kind, SoftSampler)]  # those of the preset
+PRESET = yaml.safe_load(Path("workflow/presets/evaluations.yaml").read_text(encoding="utf-8"))["samplings"]
+USED = {"ddpm"} | {row["sampler"]["kind"] for row in PRESET.values() if "sampler" in row}
+LABELS = [kind.label for name, kind in SAMPLERS.items() if name in USED]
 
 
 @pytest.fixture(scope="module")

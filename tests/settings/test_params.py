@@ -45,7 +45,7 @@ def test_unknown_keys_are_named(values):
         (
             "samplings.guided.sampler.kind",
             "magic",
-            "'magic' found using 'kind' does not match any of the expected tags: 'ddpm', 'ddim'",
+            "'magic' found using 'kind' does not match any of the expected tags: 'ddpm', 'ddpm-posterior', 'ddim'",
         ),
         ("trainings.preview.partners", 6, r"batch .* must be a multiple of partners \+ 1 \(7\)"),
         ("report.guided", "mixture", "not feature-guided"),
