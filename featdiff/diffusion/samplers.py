@@ -29,12 +29,12 @@ def ddim(
     """
     check_levels(levels)
     for t, s in pairwise(levels.tolist()):
-        clean = denoiser(x, _level(t, x), condition)
+        clean = denoiser(x, level(t, x), condition)
         fresh = nu * s * (1 - (s / t) ** 2) ** 0.5
         x = clean + (s**2 - fresh**2) ** 0.5 / t * (x - clean)
         if fresh:
             x = x + fresh * noise().to(x)
-    return denoiser(x, _level(levels[-1].item(), x), condition)
+    return denoiser(x, level(levels[-1].item(), x), condition)
 
 
 def ddpm(denoiser: Denoiser, x: Tensor, levels: Tensor, noise: Noise, condition: Any = None) -> Tensor:
@@ -46,11 +46,16 @@ def heun(denoiser: Denoiser, x: Tensor, levels: Tensor, noise: Noise, condition:
     """Heun's second-order step on the probability flow (arXiv 2206.00364, algorithm 1 without churn)."""
     check_levels(levels)
     for t, s in pairwise(levels.tolist()):
-        slope = (x - denoiser(x, _level(t, x), condition)) / t
-        euler = x + (s - t) * slope
-        corrected = (euler - denoiser(euler, _level(s, x), condition)) / s
-        x = x + (s - t) * (slope + corrected) / 2
-    return denoiser(x, _level(levels[-1].item(), x), condition)
+        x = heun_step(denoiser, x, t, s, condition)
+    return denoiser(x, level(levels[-1].item(), x), condition)
+
+
+def heun_step(denoiser: Denoiser, x: Tensor, t: float, s: float, condition: Any = None) -> Tensor:
+    """Images of level t at level s, by the mean of the flow's slopes at both."""
+    slope = (x - denoiser(x, level(t, x), condition)) / t
+    euler = x + (s - t) * slope
+    corrected = (euler - denoiser(euler, level(s, x), condition)) / s
+    return x + (s - t) * (slope + corrected) / 2
 
 
 def dpm_solver_2m(denoiser: Denoiser, x: Tensor, levels: Tensor, noise: Noise, condition: Any = None) -> Tensor:
@@ -60,11 +65,11 @@ def dpm_solver_2m(denoiser: Denoiser, x: Tensor, levels: Tensor, noise: Noise, c
     last_step = 0.0
     steps = levels.log().neg().diff().tolist()
     for (t, s), h in zip(pairwise(levels.tolist()), steps, strict=True):
-        clean = denoiser(x, _level(t, x), condition)
+        clean = denoiser(x, level(t, x), condition)
         ahead = clean if before is None else clean + h / (2 * last_step) * (clean - before)
         x = ahead + s / t * (x - ahead)
         before, last_step = clean, h
-    return denoiser(x, _level(levels[-1].item(), x), condition)
+    return denoiser(x, level(levels[-1].item(), x), condition)
 
 
 def ascent(
@@ -106,5 +111,6 @@ def ascent(
     )
 
 
-def _level(t: float, x: Tensor) -> Tensor:
+def level(t: float, x: Tensor) -> Tensor:
+    """The level t for each image of a batch."""
     return torch.full((len(x),), t, dtype=x.dtype, device=x.device)

@@ -10,11 +10,10 @@ import math
 from itertools import pairwise
 from typing import Any
 
-import torch
 from torch import Tensor
 
 from featdiff.diffusion.denoiser import Denoiser, Noise
-from featdiff.diffusion.samplers import check_levels
+from featdiff.diffusion.samplers import check_levels, heun_step, level
 
 
 def ddpm_posterior(
@@ -31,13 +30,13 @@ def ddpm_posterior(
     check_levels(levels)
     rows = (-1, *[1] * (x.ndim - 1))
     for t, s in pairwise(levels.tolist()):
-        clean = denoiser(x, _level(t, x), condition)
+        clean = denoiser(x, level(t, x), condition)
         share = 1 - (s / t) ** 2
         squares = (x - clean).flatten(1).square().mean(1).view(rows)
         spread = (t**2 - squares).clamp(min=0, max=bound)
         deviation = (s**2 * share + share**2 * spread).sqrt()
         x = clean + (s / t) ** 2 * (x - clean) + deviation * noise().to(x)
-    return denoiser(x, _level(levels[-1].item(), x), condition)
+    return denoiser(x, level(levels[-1].item(), x), condition)
 
 
 def heun_churn(
@@ -63,11 +62,8 @@ def heun_churn(
         if gamma and low <= t <= high:
             raised = t * (1 + gamma)
             x = x + (raised**2 - t**2) ** 0.5 * noise().to(x)
-        slope = (x - denoiser(x, _level(raised, x), condition)) / raised
-        euler = x + (s - raised) * slope
-        corrected = (euler - denoiser(euler, _level(s, x), condition)) / s
-        x = x + (s - raised) * (slope + corrected) / 2
-    return denoiser(x, _level(levels[-1].item(), x), condition)
+        x = heun_step(denoiser, x, raised, s, condition)
+    return denoiser(x, level(levels[-1].item(), x), condition)
 
 
 def dpm_solver_sde(denoiser: Denoiser, x: Tensor, levels: Tensor, noise: Noise, condition: Any = None) -> Tensor:
@@ -82,13 +78,9 @@ def dpm_solver_sde(denoiser: Denoiser, x: Tensor, levels: Tensor, noise: Noise, 
     last_step = 0.0
     steps = levels.log().neg().diff().tolist()
     for (t, s), h in zip(pairwise(levels.tolist()), steps, strict=True):
-        clean = denoiser(x, _level(t, x), condition)
+        clean = denoiser(x, level(t, x), condition)
         ahead = clean if before is None else clean + h / (2 * last_step) * (clean - before)
         share = 1 - (s / t) ** 2
         x = (s / t) ** 2 * x + share * ahead + s * share**0.5 * noise().to(x)
         before, last_step = clean, h
-    return denoiser(x, _level(levels[-1].item(), x), condition)
-
-
-def _level(t: float, x: Tensor) -> Tensor:
-    return torch.full((len(x),), t, dtype=x.dtype, device=x.device)
+    return denoiser(x, level(levels[-1].item(), x), condition)

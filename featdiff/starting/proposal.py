@@ -13,6 +13,7 @@ from featdiff.data.layouts import patch_positions
 from featdiff.data.listing import BadImage
 from featdiff.data.summary import SHOWN
 from featdiff.errors import UserError
+from featdiff.evaluation.sizes import allowed
 from featdiff.kinds.layouts import PatchLayout
 from featdiff.starting.survey import Survey
 
@@ -83,7 +84,7 @@ class Proposal:
 
     @property
     def neighbours(self) -> int:
-        return min(NEIGHBOURS, self.compared - 1)
+        return allowed(NEIGHBOURS, self.compared)
 
 
 def propose(found: Survey, *, name: str, gpu: bool, mode: str | None = None, size: int | None = None) -> Proposal:
