@@ -112,7 +112,7 @@ def _load(path: Path) -> None:
             f"{where}: {type(error).__name__}: {error}\nmend the file, or take it out of {path.parent}/"
         ) from error
     _loaded[path.resolve()] = name
-    meaning.LOADED.append(path)
+    meaning.LOADED.append(path.resolve())
 
 
 def _line(error: Exception, path: Path) -> int:
@@ -134,6 +134,7 @@ def unload() -> None:
             table.remove(name)
     for module in _loaded.values():
         sys.modules.pop(module, None)
+    meaning.LOADED[:] = [path for path in meaning.LOADED if path not in _loaded]
     _loaded.clear()
 
 

@@ -3,7 +3,7 @@ line."""
 
 import pytest
 
-from featdiff import extending
+from featdiff import extending, meaning
 from featdiff.errors import UserError
 from featdiff.kinds.samplers import SAMPLERS
 from featdiff.settings.base import parse
@@ -65,7 +65,7 @@ def test_the_schema_stays_that_of_the_package_and_unloading_leaves_nothing(load)
     load(mine=SAMPLER)
     assert schema() == before and list(SAMPLERS) == [*names, "mine"]
     extending.unload()
-    assert list(SAMPLERS) == names
+    assert list(SAMPLERS) == names and meaning.LOADED == []
     with pytest.raises(UserError, match="'mine' found using 'kind'"):
         parse(Sampling, {**ROW, "sampler": {"kind": "mine"}}, "row")
 

@@ -112,8 +112,9 @@ def test_record_commits_only_what_is_up_to_date(finished, tmp_path):
     done = project.run("featdiff", "ledger", "record")
     assert "not recorded" in done.stdout
     lock = yaml.safe_load((project.root / "dvc.lock").read_text())
-    recorded = {"prepare-textures", "train-guided", "train-mixture", "denoise-mixture", "embed-data-textures"}
-    assert set(lock["stages"]) == recorded | {"evaluate-real-textures"}
+    of_both = {f"{stage}-{row}" for stage in ("train", "progress", "health") for row in ("guided", "mixture")}
+    of_the_data = {"prepare-textures", "embed-data-textures", "evaluate-real-textures"}
+    assert set(lock["stages"]) == of_both | of_the_data | {"denoise-mixture"}
 
 
 def test_after_recording_dvc_has_nothing_to_say_and_snakemake_nothing_to_do(recorded):
