@@ -11,7 +11,7 @@ VENV    := .venv
 BIN     := $(VENV)/bin
 PROFILE := local
 CORES   :=
-TESTERS := 2
+TESTERS := 3
 
 SNAKEMAKE = $(BIN)/snakemake --workflow-profile workflow/profiles/$(PROFILE) $(if $(CORES),--cores $(CORES))
 PIP       = $(BIN)/python -m pip --disable-pip-version-check

@@ -19,14 +19,15 @@ from xml.etree import ElementTree
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGE = ROOT / "docs/results/faults.md"
-FAULTS, SLURM = "tests/faults", "tests/workflow/slurm/test_scenarios.py"
+FAULTS = ("tests/faults",)
+SLURM = ("tests/workflow/slurm/test_scenarios.py", "tests/workflow/slurm/test_pipeline.py")
 BEGIN, END = "<!-- faults: begin -->", "<!-- faults: end -->"
 
 
-def run_suite(tests: str, report: Path, *, exhaustive: bool) -> None:
+def run_suite(tests: tuple[str, ...], report: Path, *, exhaustive: bool) -> None:
     """Run tests; a failed one is a row of the table, not an error here."""
     every = ["-m", "exhaustive or not exhaustive"] if exhaustive else []
-    subprocess.run([sys.executable, "-m", "pytest", tests, *every, f"--junit-xml={report}"], cwd=ROOT, check=False)
+    subprocess.run([sys.executable, "-m", "pytest", *tests, *every, f"--junit-xml={report}"], cwd=ROOT, check=False)
 
 
 def ended(case: ElementTree.Element) -> str:

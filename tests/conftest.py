@@ -15,37 +15,38 @@ from featdiff.settings.training import Training, TrainSpec
 
 torch.set_num_threads(1)
 
-FIRST = ("workflow", "faults", "starting", "training")  # the folders that take longest
+ALONE = "tests/workflow/slurm/test_scenarios.py"  # waits for Slurm most of its time
+FIRST = ("workflow", "faults", ALONE, "starting", "training")  # what takes longest
 
 CLASSES = ("flat", "stripes")
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Leave out the exhaustive tests, whatever else is chosen by ``-m``, unless they are asked for; long folders
-    first."""
+    """Leave out the exhaustive tests, whatever else is chosen by ``-m``, unless they are asked for; what takes
+    long first."""
     if "exhaustive" not in config.option.markexpr:
         left_out = [item for item in items if item.get_closest_marker("exhaustive")]
         items[:] = [item for item in items if not item.get_closest_marker("exhaustive")]
         config.hook.pytest_deselected(items=left_out)
-    items.sort(key=lambda item: FIRST.index(folder(item.nodeid)) if folder(item.nodeid) in FIRST else len(FIRST))
+    items.sort(key=lambda item: FIRST.index(share(item.nodeid)) if share(item.nodeid) in FIRST else len(FIRST))
 
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
-    """With several workers (``--numprocesses``) a folder is one worker's, because its tests share what is slow to
-    make."""
+    """With several workers (``--numprocesses``) a folder below tests/ is one worker's, because its tests share what is
+    slow to make."""
     from xdist.scheduler import LoadScopeScheduling
 
     class Folders(LoadScopeScheduling):
         def _split_scope(self, nodeid: str) -> str:
-            return folder(nodeid)
+            return share(nodeid)
 
     return Folders(config, log)
 
 
-def folder(nodeid: str) -> str:
-    """The folder below tests/ that a test lies in."""
-    return nodeid.split("/")[1]
+def share(nodeid: str) -> str:
+    """What a test is done with by one worker."""
+    return ALONE if nodeid.startswith(ALONE) else nodeid.split("/")[1]
 
 
 def stripes_and_flats(count: int, size: int, seed: int) -> np.ndarray:

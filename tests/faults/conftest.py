@@ -52,7 +52,7 @@ def results_of() -> Callable[[Any], dict[str, str]]:
 
 @pytest.fixture(scope="session")
 def unstarted(tmp_path_factory: pytest.TempPathFactory) -> Any:
-    """The project with the tiny settings as its own; nothing has run."""
+    """The project with the tiny settings as its own, two rows of them in one piece each; nothing has run."""
     project = Project(tmp_path_factory.mktemp("unstarted") / "clone")
     for part in PARTS:
         source, target = ROOT / part, project.root / part
@@ -62,6 +62,8 @@ def unstarted(tmp_path_factory: pytest.TempPathFactory) -> Any:
         else:
             shutil.copy2(source, target)
     project.edit_params(yaml.safe_load((ROOT / "workflow/presets/tiny.yaml").read_text()))
+    project.edit_params({"samplings": {"guided": {"shards": 1}, "mixture": {"shards": 1}}})
+    _copies.two_rows(project)
     return project
 
 

@@ -36,7 +36,7 @@ def try_out(told: str) -> str:
     return told.strip().splitlines()[-1].partition(":")[2].partition("   (")[0].strip()
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 def test_class_folders_go_through_to_the_report(tmp_path: Path) -> None:
     stripes(tmp_path / "my images/up", 8, across=True, suffix="tif")
     stripes(tmp_path / "my images/down", 8, across=False, suffix="bmp")

@@ -214,6 +214,7 @@ def test_an_experiment_in_the_folder_and_one_beside_it_run_the_stale_stages_and_
     assert project.run("git", "show", f"{experiment(project, 'beside')}:dvc.lock").stdout.encode() == here
 
 
+@pytest.mark.exhaustive
 def test_a_queued_experiment_runs_and_can_be_applied_and_adopted(recorded, tmp_path):
     project = recorded.copy(tmp_path / "clone")
     added = ("--set-param", "+samplings.mixture.seed=9")

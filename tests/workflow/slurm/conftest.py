@@ -16,6 +16,8 @@ import yaml
 from tests.slurm.onehost import Missing, OneHost, processes_of
 
 HERE = Path(__file__).parent
+ONE_THREAD = {"set-threads": {"train": 1}}  # as without Slurm: bits depend on the number of threads
+SCENARIOS = ("tests/workflow/slurm/test_scenarios.py", "tests/workflow/slurm/test_pipeline.py")
 PATIENCE = 1500.0  # seconds; minutes on an idle machine, but it may be a busy one
 
 
@@ -147,7 +149,7 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[OneHost]:
 def pytest_terminal_summary(terminalreporter: Any) -> None:
     """One line for the table of docs/how-to/cluster.md."""
     ended = {
-        outcome: [r for r in terminalreporter.stats.get(outcome, []) if "test_scenarios.py" in getattr(r, "nodeid", "")]
+        outcome: [r for r in terminalreporter.stats.get(outcome, []) if getattr(r, "nodeid", "").startswith(SCENARIOS)]
         for outcome in ("passed", "failed", "error")
     }
     total = sum(map(len, ended.values()))

@@ -1,5 +1,4 @@
-"""A real Slurm: the whole tiny pipeline with the profile as it stands, and what becomes of a training when things go
-wrong.
+"""A real Slurm, and what becomes of a training when things go wrong.
 
 All stories start at once and wait mostly for Slurm, each with a copy of the project of its own; a test then looks at
 what is left of its story. In each, a training hangs when two resume states are on disk, and something happens to it.
@@ -11,20 +10,18 @@ import shutil
 import signal
 import subprocess
 import sys
-from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 
 import pytest
 import yaml
 
 from featdiff.models import checkpoint
 from tests.slurm.onehost import processes_of
+from tests.workflow.slurm.conftest import ONE_THREAD
 
 pytestmark = pytest.mark.slow
 TARGET = "results/models/guided/checkpoint.safetensors"
 IMAGES = 1600  # of the training in the stories: ten states
-ONE_THREAD = {"set-threads": {"train": 1}}  # as without Slurm: bits depend on the number of threads
 CENTROIDS = "results/models/guided/centroids.npz"
 LOG = "results/logs/train/guided.log"
 
@@ -174,18 +171,6 @@ def told(on_cluster, trained, tmp_path_factory):
             run.stop()
 
 
-@pytest.fixture(scope="session")
-def pipeline(on_cluster, small, tmp_path_factory):
-    """The whole tiny pipeline, run by Slurm alone."""
-    run = on_cluster(small.copy(tmp_path_factory.mktemp("pipeline") / "clone"))
-    run.edit_profile(ONE_THREAD)
-    try:
-        run.finish(run.start())
-    finally:
-        run.stop()
-    return run
-
-
 def states(run):
     return [(job["JobState"], int(job["Restarts"])) for job in run.jobs()]
 
@@ -280,40 +265,3 @@ def test_jobs_of_a_run_whose_code_is_edited_run_nothing_upstream_and_the_run_say
     said = re.search(r"The code of (.*) was changed during this run: what ran after the change will be run", run.said())
     assert {"prepare", "train", "centroids"} <= set(said[1].split(", "))
     assert {"prepare", "train", "centroids"} <= set(run.project.stale("--", CENTROIDS))
-
-
-def test_the_whole_pipeline_gives_the_same_bits_as_without_slurm_each_made_once(pipeline, finished):
-    run = pipeline
-    made = {p.relative_to(run.root) for p in (run.root / "results").rglob("*") if p.is_file()}
-    made = {path for path in made if path.parts[1] not in ("logs", "benchmarks")}
-    assert Path("results/report.html") in made
-    differ = [p for p in made if (run.root / p).read_bytes() != (finished.root / p).read_bytes()]
-    assert not differ
-    assert {str(path): run.written(str(path)) for path in made} == dict.fromkeys(map(str, made), 1)
-    assert run.project.stale() == {}
-
-
-# Rule, or group with its rules: jobs, partition, GPUs, memory and time at the first attempt. A group takes the time of
-# all.
-ASKED = {
-    "prepare": (1, "cpu", None, "2000M", "01:00:00"),
-    "train": (2, "gpu", "gres:gpu:1", "8000M", "04:00:00"),
-    "sample": (5, "gpu", "gres:gpu:1", "2000M", "04:00:00"),
-    "model_centroids_denoise_distances": (1, "gpu", "gres:gpu:1", "2000M", "06:00:00"),
-    "model_denoise": (1, "gpu", "gres:gpu:1", "2000M", "02:00:00"),
-    "features_embed": (1, "gpu", "gres:gpu:1", "2000M", "01:00:00"),
-    "features_embed_gather": (3, "gpu", "gres:gpu:1", "2000M", "02:00:00"),
-    "measures_evaluate": (1, "cpu", None, "2000M", "04:00:00"),
-    "tables_collect_health_progress_report": (1, "cpu", None, "5000M", "01:40:00"),
-}
-
-
-def test_each_job_gets_the_partition_gpu_memory_and_time_that_its_rule_asks_for(pipeline):
-    got = Counter()
-    for job in pipeline.jobs():
-        name = job["Comment"].removeprefix("rule_").partition("_wildcards_")[0]
-        memory = re.search(r"mem=(\w+)", job["TRES"])[1]
-        assert job["NodeList"].startswith(job["Partition"])
-        assert job["JobState"] == "COMPLETED"
-        got[name, job["Partition"], job.get("TresPerJob"), memory, job["TimeLimit"]] += 1
-    assert got == {(name, *asked): count for name, (count, *asked) in ASKED.items()}
