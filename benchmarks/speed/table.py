@@ -19,10 +19,8 @@ PAGE = """# Speed beside peers
 
 {how}
 
-Every number is a ratio of medians over interleaved runs: the contenders take turns, round by round, each in a process of its own.
-So whatever else the machine does meets all alike.
-Ratios are of processor time; data loading is by the clock, because workers run beside.
-Above 1 is in our favour, unless a line says time or memory.
+Ratios are of medians over runs in turns, each contender in a process of its own, so other work on the machine meets all alike.
+They are of processor time; data loading is by the clock. Above 1 is in our favour, unless a line says time or memory.
 
 {peers}
 
@@ -32,18 +30,15 @@ Above 1 is in our favour, unless a line says time or memory.
 
 {shares}{pipeline}## Protocol
 
-Peers are in an environment of their own, from `benchmarks/requirements-peers.txt`.
-Same images, batch, precision, AdamW; {threads} thread(s).
-A peer's network has as many parameters as ours to within 5%.
-It has the cheapest shape the library offers for that number: no attention where it can be left out.
-Its step is its own loss, backward pass and update.
-Ours is the whole training loop: also clipping, the average of the weights, drawing the batch by seed and the look at the loss.
+Peers are installed from `benchmarks/requirements-peers.txt`. Same images, batch, precision, AdamW; {threads} thread(s).
+A peer's network has as many parameters as ours to within 5%, in the cheapest shape its library offers (no attention, if possible).
+Its step is loss, backward pass and update; ours is the whole training loop.
 
 {machine}
 
 {device}
 
-[Speed](speed.md) says what made the steps fast, what falls short and why, how cost grows, and the memory of an evaluation.
+[Speed](speed.md) says what falls short and why.
 """
 
 
@@ -139,14 +134,15 @@ def markdown(report: dict[str, Any]) -> str:
     bf16 = "with" if about["bf16 in hardware"] else "without"
     versions = ", ".join(f"{name} {number}" for name, number in report["versions"].items())
     words = (
-        f"{about['cores']} cores of an {about['processor']} {bf16} bf16 in hardware, {about['memory GiB']} GiB; "
-        f"a load of {about['load']} while measuring. Python {report['python']}; {versions}."
+        "| Machine | Versions |\n|---|---|\n"
+        f"| {about['cores']} cores of an {about['processor']} {bf16} bf16 in hardware, {about['memory GiB']} GiB; "
+        f"a load of {about['load']} while measuring | Python {report['python']}; {versions} |"
     )
     rows = [row for row in report["rows"] if not row["contest"].startswith(SHARES)]
     return PAGE.format(
         claim=_claim(rows),
         how=(
-            f"`{report['command']}` made this page and [bench.json](../tables/bench.json), which has all quartiles; "
+            f"`{report['command']}` made this page and [bench.json](../tables/bench.json), with all quartiles, in "
             f"{report['minutes']:.0f} minutes."
         ),
         machine=words,
@@ -216,18 +212,16 @@ def _device(name: str) -> str:
     if name != "CPU":
         return f"Networks were trained and sampled on one {name}, by the clock."
     return (
-        "All of it was measured on the CPU. **No GPU was measured**: there was none.\nOn a machine with one, `make "
-        "bench` measures training and sampling there, and lines called gpu at a size that fills it.\nTheir code runs "
-        "on the CPU in the tests."
+        "**No GPU was measured**: there was none. With one, `make bench` measures training and sampling there, and lines "
+        "called gpu at a size that fills it."
     )
 
 
 def _shares(report: dict[str, Any]) -> str:
     """The table of shares of the matrix peak."""
     lines = [
-        "**Share of the matrix peak.** Operations of products and convolutions a second, counted by torch, the backward "
-        f"pass too.\nThey stand beside those of {PEAK} of the same precision on the same {report['threads']} thread(s), "
-        "in turns with them.",
+        f"**Share of the matrix peak.** Operations of products and convolutions a second, over those of {PEAK} of the "
+        f"same precision on the same {report['threads']} thread(s).",
         "",
         "| Work | Precision | Images/s | Billion operations/s | Share | Quartiles | Peak memory above the start, MB |",
         "|---|---|---:|---:|---:|---:|---:|",
@@ -248,9 +242,8 @@ def _pipeline(found: dict[str, float] | None) -> str:
     if found is None:
         return ""
     return (
-        f"**The pipeline over its rules.** The run in `results/` took {found['ratio']:.3f} times as long by the clock "
-        f"as the time in which at least one of its {found['jobs']} jobs ran (`python benchmarks/orchestration.py "
-        "share`).\n\n"
+        f"**The pipeline over its rules.** The default run took {found['ratio']:.3f} times as long as the time in which "
+        f"one of its {found['jobs']} jobs ran (`python benchmarks/orchestration.py share`).\n\n"
     )
 
 
