@@ -13,7 +13,7 @@ from featdiff.versions.graph import Graph, Stage, read_graph
 DVC_FILE = Path("dvc.yaml")
 GRAPH_FILE = Path("workflow/rulegraph.json")
 CODE_FILE = Path("workflow/code.json")
-RUNNING = "trainings."  # rows with settings that change no bits
+RUNNING = "trainings"  # a table whose rows have settings that change no bits
 WITHOUT_BITS = {"save_every", "previews"}
 HEADER = (
     "# Generated from the Snakefile's graph by `featdiff ledger write`. Do not edit: "
@@ -32,8 +32,8 @@ def _stage(stage: Stage, values: dict[str, Any]) -> dict[str, Any]:
     described: dict[str, Any] = {"cmd": stage.command, "deps": list(stage.inputs)}
     described["params"] = [{CODE_FILE.as_posix(): [f"commands.{stage.code}"]}]
     for section in (section for section in stage.sections if _has(values, section)):
-        if section.startswith(RUNNING):
-            described["params"] += [f"{section}.{key}" for key in _keys(values, section)]
+        if rows := _running(values, section):
+            described["params"] += [f"{RUNNING}.{row}.{key}" for row in rows for key in _keys(values, row)]
             described["params"][0][CODE_FILE.as_posix()].append(f"keys.{section}")
         else:
             described["params"].append(section)
@@ -44,24 +44,29 @@ def _stage(stage: Stage, values: dict[str, Any]) -> dict[str, Any]:
     return described | {kind: outs[kind] for kind in ("outs", "metrics", "plots") if kind in outs}
 
 
-def _keys(values: dict[str, Any], section: str) -> list[str]:
+def _running(values: dict[str, Any], section: str) -> list[str]:
+    """The rows of trainings that a section holds: the table has all, a row itself; none in another section."""
+    table, _, row = section.partition(".")
+    return [] if table != RUNNING else [row] if row else sorted(values[RUNNING])
+
+
+def _keys(values: dict[str, Any], row: str) -> list[str]:
     """The keys of a training's row but those that change no bits: which ones are written is part of the settings,
     too."""
-    table, row = section.split(".", 1)
-    return [key for key in values[table][row] or {} if key not in WITHOUT_BITS]
+    return [key for key in values[RUNNING][row] or {} if key not in WITHOUT_BITS]
 
 
 def code_json(graph: Graph) -> str:
     """What the code means, for DVC: a digest for each kind of stage, and of each definition, to name what changed."""
     values = yaml.safe_load(Path("params.yaml").read_text(encoding="utf-8"))
-    rows = {section for stage in graph.stages for section in stage.sections if section.startswith(RUNNING)}
-    keys: dict[str, dict[str, str]] = {}
-    for section in sorted(row for row in rows if _has(values, row)):
-        table, row = section.split(".", 1)
-        keys.setdefault(table, {})[row] = " ".join(sorted(_keys(values, section)))
+    keys = {row: " ".join(sorted(_keys(values, row))) for row in sorted(values.get(RUNNING) or {})}
     parts = {name: digest for code in graph.codes.values() for name, digest in code.parts.items()}
     commands = {key: code.digest for key, code in graph.codes.items()}
-    found = {"commands": commands, "keys": keys, "definitions": {name: parts[name][:16] for name in sorted(parts)}}
+    found = {
+        "commands": commands,
+        "keys": {RUNNING: keys},
+        "definitions": {name: parts[name][:16] for name in sorted(parts)},
+    }
     return json.dumps(found, indent=0) + "\n"
 
 

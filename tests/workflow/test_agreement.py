@@ -10,6 +10,7 @@ from benchmarks.agreement import ask, changes, need_settled, summary
 pytestmark = pytest.mark.slow
 SOME = {
     "trainings.preview.learning_rate": "train-guided",
+    "trainings.preview.save_every": None,
     "samplings.guided.sampler.kind": "gather-guided",
     "report.guided": "report",  # another graph: the report then needs other samples
     "models.mixture.condition": "centroids-mixture",  # a stage that was not there
