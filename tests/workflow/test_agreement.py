@@ -12,7 +12,7 @@ SOME = {
     "trainings.preview.learning_rate": "train-guided",
     "trainings.preview.save_every": None,
     "samplings.guided.sampler.kind": "gather-guided",
-    "report.guided": "report",  # another graph: the report then needs other samples
+    "report.images_per_class": "report",
     "models.mixture.condition": "centroids-mixture",  # a stage that was not there
     "featdiff/evaluation/kernel.py": "evaluate-guided",
     "featdiff/ledger.py": None,

@@ -44,7 +44,7 @@ ASKED = {
     "model_denoise": (1, "gpu", "gres:gpu:1", "2000M", "02:00:00"),
     "features_embed": (1, "gpu", "gres:gpu:1", "2000M", "01:00:00"),
     "features_embed_gather": (2, "gpu", "gres:gpu:1", "2000M", "02:00:00"),
-    "measures_evaluate": (1, "cpu", None, "2000M", "04:00:00"),
+    "measures_evaluate": (1, "cpu", None, "2000M", "03:00:00"),
     "tables_collect_health_progress_report": (1, "cpu", None, "2000M", "02:30:00"),
 }
 
