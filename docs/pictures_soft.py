@@ -2,7 +2,6 @@
 
 tables/soft.csv       measures of all classes together and means over the classes, rows for each set of samples
 tables/soft-many.csv  the same of the samples in results/many, with precision, recall and the share taken for its class
-tables/soft-repeats.csv  means and deviations over three trainings, from results/soft
 soft.png              quality against network evaluations, drawn from the first table
 soft-samples.png      real test images and samples of momentum and naive, from results/many
 
@@ -10,7 +9,6 @@ What there are no results for is left as it is.
 """
 
 import json
-import shutil
 from pathlib import Path
 
 import matplotlib.pyplot as plt
@@ -31,7 +29,6 @@ from featdiff.settings.project import Params
 HERE = Path(__file__).parent
 RESULTS, TABLE = Path("results"), HERE / "tables/soft.csv"
 MANY, MANY_TABLE = RESULTS / "many", HERE / "tables/soft-many.csv"
-REPEATS, REPEATS_TABLE = RESULTS / "soft/tables/repeats.csv", HERE / "tables/soft-repeats.csv"
 PRESETS = ("soft", "animals")
 MEASURES = {"frechet": "Lite0 Frechet distance", "kid": "kernel distance, thousandths"}
 LINES = {
@@ -157,8 +154,6 @@ if __name__ == "__main__":
     many = [row for p in PRESETS for row in measured(p, f"{p}-many", results=MANY, measures=every)]
     write([row for preset in PRESETS for row in measured(preset)], TABLE)
     write(many, MANY_TABLE)
-    if REPEATS.exists():
-        shutil.copyfile(REPEATS, REPEATS_TABLE)
     if many:
         draw_samples()
     draw(pd.read_csv(TABLE))
