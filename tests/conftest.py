@@ -16,7 +16,7 @@ from featdiff.settings.training import Training, TrainSpec
 torch.set_num_threads(1)
 
 ALONE = "tests/workflow/slurm/test_scenarios.py"  # waits for Slurm most of its time
-FIRST = ("workflow", "faults", ALONE, "starting", "training")  # what takes longest
+FIRST = ("workflow", "faults", "plans", ALONE, "starting", "training")  # what takes longest
 
 CLASSES = ("flat", "stripes")
 
