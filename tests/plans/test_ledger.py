@@ -1,5 +1,6 @@
 """dvc.yaml: generated, current, and refused where it is not."""
 
+import sys
 from pathlib import Path
 
 import yaml
@@ -62,3 +63,19 @@ def test_a_section_left_to_its_defaults_is_not_named():
     assert dvcfile._has(values, "samplings.guided")
     assert not dvcfile._has(values, "evaluation")
     assert not dvcfile._has(values, "samplings.other")
+
+
+READ_AND_CHANGE = """
+import sys
+from pathlib import Path
+from featdiff.versions.graph import read_graph
+file = Path("featdiff/evaluation/kernel.py")
+for _ in range(4):
+    print(read_graph().codes["measure"].digest)
+    file.write_text(file.read_text() + "if True:\\n    pass\\n")
+"""
+
+
+def test_a_graph_that_is_read_again_in_one_process_has_the_code_of_that_reading(project):
+    digests = project.run(sys.executable, "-c", READ_AND_CHANGE).stdout.split()
+    assert len(set(digests)) == 4
