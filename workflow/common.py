@@ -346,6 +346,7 @@ class Project:
             *map(self.checkpoint, self.models),
             *(path for model in self.models for path in self.centroids_of(model)),
             *(self.path("models", model, "health.json") for model in self.models),
+            *self.progress().values(),
             *sorted({path for sampling in self.samplings for path in self.levels_of(sampling)}),
             *map(self.samples, self.samplings),
             *(self.features("data", name) for name in self.datasets),

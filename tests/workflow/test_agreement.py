@@ -22,6 +22,7 @@ SOME = {
     "photographs/brick/brick.png altered": "prepare-textures",
     "photographs/brick/new-textures.png added": "prepare-textures",
     "results/models/guided/centroids.npz deleted": "centroids-guided",
+    "results/models/guided/progress.zip deleted": "progress-guided",
 }
 
 
