@@ -134,7 +134,7 @@ def unload() -> None:
             table.remove(name)
     for module in _loaded.values():
         sys.modules.pop(module, None)
-    meaning.LOADED[:] = [path for path in meaning.LOADED if path not in _loaded]
+    meaning.LOADED.clear()
     _loaded.clear()
 
 

@@ -8,13 +8,14 @@ import yaml
 
 from featdiff import artifacts
 from featdiff.errors import UserError
+from featdiff.settings.base import determining
+from featdiff.settings.project import load
 from featdiff.versions.graph import Graph, Stage, read_graph
 
 DVC_FILE = Path("dvc.yaml")
 GRAPH_FILE = Path("workflow/rulegraph.json")
 CODE_FILE = Path("workflow/code.json")
 RUNNING = "trainings"  # a table whose rows have settings that change no bits
-WITHOUT_BITS = {"save_every", "previews"}
 HEADER = (
     "# Generated from the Snakefile's graph by `featdiff ledger write`. Do not edit: "
     "change the rules and write it again.\n"
@@ -23,7 +24,7 @@ HEADER = (
 
 def dvc_yaml(graph: Graph) -> str:
     """The text of ``dvc.yaml``."""
-    values = yaml.safe_load(Path("params.yaml").read_text(encoding="utf-8"))
+    values = _written()
     stages = {stage.name: _stage(stage, values) for stage in graph.stages}
     return HEADER + yaml.safe_dump({"stages": stages}, sort_keys=False, width=10_000)
 
@@ -33,7 +34,7 @@ def _stage(stage: Stage, values: dict[str, Any]) -> dict[str, Any]:
     described["params"] = [{CODE_FILE.as_posix(): [f"commands.{stage.code}"]}]
     for section in (section for section in stage.sections if _has(values, section)):
         if rows := _running(values, section):
-            described["params"] += [f"{RUNNING}.{row}.{key}" for row in rows for key in _keys(values, row)]
+            described["params"] += [f"{RUNNING}.{row}.{key}" for row in rows for key in values[RUNNING][row]]
             described["params"][0][CODE_FILE.as_posix()].append(f"keys.{section}")
         else:
             described["params"].append(section)
@@ -44,22 +45,26 @@ def _stage(stage: Stage, values: dict[str, Any]) -> dict[str, Any]:
     return described | {kind: outs[kind] for kind in ("outs", "metrics", "plots") if kind in outs}
 
 
+def _written() -> dict[str, Any]:
+    """The settings as params.yaml has them; of each training the keys alone, without those that change no bits. Which
+    ones are written is part of the settings, too."""
+    values: dict[str, Any] = yaml.safe_load(Path("params.yaml").read_text(encoding="utf-8"))
+    kept = determining(load())[RUNNING]
+    if RUNNING in values:
+        values[RUNNING] = {row: [key for key in values[RUNNING][row] or {} if key in kept[row]] for row in kept}
+    return values
+
+
 def _running(values: dict[str, Any], section: str) -> list[str]:
     """The rows of trainings that a section holds: the table has all, a row itself; none in another section."""
     table, _, row = section.partition(".")
     return [] if table != RUNNING else [row] if row else sorted(values[RUNNING])
 
 
-def _keys(values: dict[str, Any], row: str) -> list[str]:
-    """The keys of a training's row but those that change no bits: which ones are written is part of the settings,
-    too."""
-    return [key for key in values[RUNNING][row] or {} if key not in WITHOUT_BITS]
-
-
 def code_json(graph: Graph) -> str:
     """What the code means, for DVC: a digest for each kind of stage, and of each definition, to name what changed."""
-    values = yaml.safe_load(Path("params.yaml").read_text(encoding="utf-8"))
-    keys = {row: " ".join(sorted(_keys(values, row))) for row in sorted(values.get(RUNNING) or {})}
+    trainings = _written().get(RUNNING, {})
+    keys = {row: " ".join(sorted(trainings[row])) for row in sorted(trainings)}
     parts = {name: digest for code in graph.codes.values() for name, digest in code.parts.items()}
     commands = {key: code.digest for key, code in graph.codes.items()}
     found = {
