@@ -4,11 +4,9 @@
 (benchmarks/faults.py).
 """
 
-import importlib.util
 import os
 import shutil
 import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -18,13 +16,11 @@ import yaml
 
 from featdiff import artifacts
 from featdiff.settings.project import Params, load
+from tests.workflow.conftest import Project, pristine, two_rows
+
+__all__ = ["pristine"]
 
 ROOT = Path(__file__).resolve().parents[2]
-_spec = importlib.util.spec_from_file_location("copies_of_the_project", ROOT / "tests/workflow/conftest.py")
-assert _spec and _spec.loader
-_copies = sys.modules.setdefault(_spec.name, importlib.util.module_from_spec(_spec))
-_spec.loader.exec_module(_copies)
-Project, PARTS = _copies.Project, _copies.PARTS
 IGNORED = {"logs", "benchmarks"}  # of results/: they hold times
 
 
@@ -51,19 +47,12 @@ def results_of() -> Callable[[Any], dict[str, str]]:
 
 
 @pytest.fixture(scope="session")
-def unstarted(tmp_path_factory: pytest.TempPathFactory) -> Any:
+def unstarted(pristine: Project, tmp_path_factory: pytest.TempPathFactory) -> Project:
     """The project with the tiny settings as its own, two rows of them in one piece each; nothing has run."""
-    project = Project(tmp_path_factory.mktemp("unstarted") / "clone")
-    for part in PARTS:
-        source, target = ROOT / part, project.root / part
-        target.parent.mkdir(parents=True, exist_ok=True)
-        if source.is_dir():
-            shutil.copytree(source, target, ignore=shutil.ignore_patterns("__pycache__", ".*"))
-        else:
-            shutil.copy2(source, target)
+    project = pristine.copy(tmp_path_factory.mktemp("unstarted") / "clone")
     project.edit_params(yaml.safe_load((ROOT / "workflow/presets/tiny.yaml").read_text()))
     project.edit_params({"samplings": {"guided": {"shards": 1}, "mixture": {"shards": 1}}})
-    _copies.two_rows(project)
+    two_rows(project)
     return project
 
 
