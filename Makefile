@@ -1,4 +1,4 @@
-# make run    the whole pipeline, ends with results/report.html     make tiny   the same graph in a minute, for tests
+# make run    the whole pipeline, ends with results/report.html     make tiny   the same graph in two minutes, for tests
 # make test   all tests        make lint   all checks of style      make docs   the site, into site/
 # make record / adopt   versions with DVC (docs/how-to/versions.md)
 # make gpu-check   is a GPU right, exact and fast with this? eight minutes (docs/results/gpu.md)
