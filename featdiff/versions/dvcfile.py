@@ -2,9 +2,10 @@
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import yaml
+from pydantic import BaseModel
 
 from featdiff import artifacts
 from featdiff.errors import UserError
@@ -15,7 +16,7 @@ from featdiff.versions.graph import Graph, Stage, read_graph
 DVC_FILE = Path("dvc.yaml")
 GRAPH_FILE = Path("workflow/rulegraph.json")
 CODE_FILE = Path("workflow/code.json")
-RUNNING = "trainings"  # a table whose rows have settings that change no bits
+Keys: TypeAlias = "dict[str, Keys] | None"
 HEADER = (
     "# Generated from the Snakefile's graph by `featdiff ledger write`. Do not edit: "
     "change the rules and write it again.\n"
@@ -25,16 +26,17 @@ HEADER = (
 def dvc_yaml(graph: Graph) -> str:
     """The text of ``dvc.yaml``."""
     values = _written()
-    stages = {stage.name: _stage(stage, values) for stage in graph.stages}
+    keys = _keys(values, load())
+    stages = {stage.name: _stage(stage, values, keys) for stage in graph.stages}
     return HEADER + yaml.safe_dump({"stages": stages}, sort_keys=False, width=10_000)
 
 
-def _stage(stage: Stage, values: dict[str, Any]) -> dict[str, Any]:
+def _stage(stage: Stage, values: dict[str, Any], keys: Keys) -> dict[str, Any]:
     described: dict[str, Any] = {"cmd": stage.command, "deps": list(stage.inputs)}
     described["params"] = [{CODE_FILE.as_posix(): [f"commands.{stage.code}"]}]
     for section in (section for section in stage.sections if _has(values, section)):
-        if rows := _running(values, section):
-            described["params"] += [f"{RUNNING}.{row}.{key}" for row in rows for key in values[RUNNING][row]]
+        if (inner := _under(keys, section)) is not None:
+            described["params"] += _leaves(inner, section)
             described["params"][0][CODE_FILE.as_posix()].append(f"keys.{section}")
         else:
             described["params"].append(section)
@@ -46,30 +48,45 @@ def _stage(stage: Stage, values: dict[str, Any]) -> dict[str, Any]:
 
 
 def _written() -> dict[str, Any]:
-    """The settings as params.yaml has them; of each training the keys alone, without those that change no bits. Which
-    ones are written is part of the settings, too."""
+    """The settings as params.yaml has them."""
     values: dict[str, Any] = yaml.safe_load(Path("params.yaml").read_text(encoding="utf-8"))
-    kept = determining(load())[RUNNING]
-    if RUNNING in values:
-        values[RUNNING] = {row: [key for key in values[RUNNING][row] or {} if key in kept[row]] for row in kept}
     return values
 
 
-def _running(values: dict[str, Any], section: str) -> list[str]:
-    """The rows of trainings that a section holds: the table has all, a row itself; none in another section."""
-    table, _, row = section.partition(".")
-    return [] if table != RUNNING else [row] if row else sorted(values[RUNNING])
+def _keys(values: Any, settings: Any) -> Keys:
+    """The keys that params.yaml has under ``settings``, without those that change no bits; ``None`` where none is left
+    out, so that DVC can ask for all at once. Else it asks key by key, and for the keys: which are written counts."""
+    if not _has_idle(settings):
+        return None
+    kept = determining(settings) if isinstance(settings, BaseModel) else settings
+    inner = dict(settings)
+    return {key: _keys(values[key], inner[key]) for key in sorted(values or {}) if key in kept}
+
+
+def _has_idle(settings: Any) -> bool:
+    """Whether among settings are some that change no bits, given or left to their defaults."""
+    if isinstance(settings, BaseModel) and len(determining(settings)) < len(type(settings).model_fields):
+        return True
+    return isinstance(settings, BaseModel | dict) and any(_has_idle(inner) for inner in dict(settings).values())
+
+
+def _under(keys: Keys, section: str) -> Keys:
+    for key in section.split("."):
+        keys = keys and keys.get(key)
+    return keys
+
+
+def _leaves(keys: Keys, at: str) -> list[str]:
+    return [at] if keys is None else [leaf for key, inner in keys.items() for leaf in _leaves(inner, f"{at}.{key}")]
 
 
 def code_json(graph: Graph) -> str:
     """What the code means, for DVC: a digest for each kind of stage, and of each definition, to name what changed."""
-    trainings = _written().get(RUNNING, {})
-    keys = {row: " ".join(sorted(trainings[row])) for row in sorted(trainings)}
     parts = {name: digest for code in graph.codes.values() for name, digest in code.parts.items()}
     commands = {key: code.digest for key, code in graph.codes.items()}
     found = {
         "commands": commands,
-        "keys": {RUNNING: keys},
+        "keys": {key: inner for key, inner in (_keys(_written(), load()) or {}).items() if inner is not None},
         "definitions": {name: parts[name][:16] for name in sorted(parts)},
     }
     return json.dumps(found, indent=0) + "\n"

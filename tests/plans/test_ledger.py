@@ -5,6 +5,8 @@ from pathlib import Path
 
 import yaml
 
+from featdiff.settings.base import parse
+from featdiff.settings.project import Params
 from featdiff.versions import dvcfile
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -63,6 +65,20 @@ def test_a_section_left_to_its_defaults_is_not_named():
     assert dvcfile._has(values, "samplings.guided")
     assert not dvcfile._has(values, "evaluation")
     assert not dvcfile._has(values, "samplings.other")
+
+
+def test_dvc_asks_for_every_written_setting_but_those_that_change_no_bits():
+    written = yaml.safe_load((ROOT / "params.yaml").read_text())
+    inception = {"kind": "inception", "weights": "some.pt", "sha256": "0" * 64}
+    written |= {"evaluation": {"images": 3, "extractor": inception}}
+    written["trainings"]["preview"] = {"images": 64, "save_every": 32}
+    keys = dvcfile._keys(written, parse(Params, written, "here"))
+    assert dvcfile._leaves(dvcfile._under(keys, "evaluation"), "evaluation") == [
+        "evaluation.extractor.kind",
+        "evaluation.extractor.sha256",
+        "evaluation.images",
+    ]
+    assert dvcfile._leaves(dvcfile._under(keys, "trainings.preview"), "trainings.preview") == ["trainings.preview.images"]
 
 
 READ_AND_CHANGE = """
