@@ -78,7 +78,8 @@ def test_dvc_asks_for_every_written_setting_but_those_that_change_no_bits():
         "evaluation.extractor.sha256",
         "evaluation.images",
     ]
-    assert dvcfile._leaves(dvcfile._under(keys, "trainings.preview"), "trainings.preview") == ["trainings.preview.images"]
+    row = "trainings.preview"
+    assert dvcfile._leaves(dvcfile._under(keys, row), row) == ["trainings.preview.images"]
 
 
 READ_AND_CHANGE = """
