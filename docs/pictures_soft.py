@@ -1,7 +1,9 @@
 """The tables and pictures of docs/results/soft.md, from the results of its commands: python docs/pictures_soft.py
 
-tables/soft.csv       measures of all classes together and means over the classes, rows for each set of samples
+tables/soft.csv       measures of all classes together and means over the classes, rows for each set of samples; means
+                      and deviations over trainings where there are several
 tables/soft-many.csv  the same of the samples in results/many, with precision, recall and the share taken for its class
+tables/soft-repeats.csv  means and deviations over three trainings, from results/soft
 soft.png              quality against network evaluations, drawn from the first table
 soft-samples.png      real test images and samples of momentum and naive, from results/many
 
@@ -9,6 +11,7 @@ What there are no results for is left as it is.
 """
 
 import json
+import shutil
 from pathlib import Path
 
 import matplotlib.pyplot as plt
@@ -29,6 +32,7 @@ from featdiff.settings.project import Params
 HERE = Path(__file__).parent
 RESULTS, TABLE = Path("results"), HERE / "tables/soft.csv"
 MANY, MANY_TABLE = RESULTS / "many", HERE / "tables/soft-many.csv"
+REPEATS, REPEATS_TABLE = RESULTS / "soft/tables/repeats.csv", HERE / "tables/soft-repeats.csv"
 PRESETS = ("soft", "animals")
 MEASURES = {"frechet": "Lite0 Frechet distance", "kid": "kernel distance, thousandths"}
 LINES = {
@@ -43,6 +47,7 @@ PANELS = {  # data set, what is told of the class, and the classes that are meas
     "textures, told the class by features:\n": ("textures", "feature", CLASSES),
     "animals: ": ("animals", "nothing", ALL),
 }
+COLUMNS = "data samples corruption told sampler spacing evaluations class measure value spread".split()
 REAL = "real test images"
 SAMPLES = {  # data set, images of a class, and the samples of two samplers
     "textures": (4, {"momentum": "many-momentum-200", "naive": "many-naive-200"}),
@@ -142,18 +147,31 @@ def _line(images: np.ndarray) -> np.ndarray:
     return np.concatenate([np.pad(image[..., 0], 1, constant_values=255) for image in images], axis=1)
 
 
-def write(rows: list[dict], path: Path) -> None:
-    """Write a table, if there are results for it."""
-    if rows:
-        found = pd.DataFrame(rows).astype({"evaluations": "Int64"})
-        found.to_csv(path, index=False, lineterminator="\n", float_format="%.4f")
+def over_trainings(table: pd.DataFrame, repeated: pd.DataFrame) -> pd.DataFrame:
+    """The table with mean and deviation over trainings wherever a set of samples was drawn by several."""
+    keys = ["samples", "class", "measure"]
+    own = repeated[repeated["part"] == "quality"].rename(columns={"name": "samples", "mean": "value"}).set_index(keys)
+    table = table.assign(trainings=1).set_index(keys)
+    table.update(own[["value", "spread", "trainings"]])
+    return table.reset_index()[[*COLUMNS, "trainings"]].astype({"trainings": int})
+
+
+def write(table: pd.DataFrame, path: Path) -> None:
+    """Write a table, if there are results for it beside those of real images."""
+    if set(table["samples"]) - {REAL}:
+        table = table.astype({"evaluations": "Int64"})
+        table.to_csv(path, index=False, lineterminator="\n", float_format="%.4f")
 
 
 if __name__ == "__main__":
     every = (*MEASURES, "precision", "recall", "class_accuracy")
+    if REPEATS.exists():
+        shutil.copyfile(REPEATS, REPEATS_TABLE)
+    once = pd.DataFrame([row for preset in PRESETS for row in measured(preset)], columns=COLUMNS)
+    kept = once if set(once["samples"]) - {REAL} else pd.read_csv(TABLE)
+    write(over_trainings(kept, pd.read_csv(REPEATS_TABLE)), TABLE)
     many = [row for p in PRESETS for row in measured(p, f"{p}-many", results=MANY, measures=every)]
-    write([row for preset in PRESETS for row in measured(preset)], TABLE)
-    write(many, MANY_TABLE)
-    if many:
+    write(pd.DataFrame(many, columns=COLUMNS), MANY_TABLE)
+    if {row["samples"] for row in many} - {REAL}:
         draw_samples()
     draw(pd.read_csv(TABLE))

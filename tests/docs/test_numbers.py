@@ -10,9 +10,11 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+import numpy as np
 import pandas as pd
 import pytest
 
+from featdiff.evaluation.repeats import CLASSES
 from tests.docs.pages import DOCS, ROOT, tables
 
 NUMBER = re.compile(r"(?<![\w.])[-−]?(?:\d[\d,]*\.?\d*|\.\d+)(?!\w)")
@@ -33,12 +35,12 @@ class Shown:
     scale: float = 1  # kernel distances are shown in thousandths
 
 
-ALONE = "none: a network for each class"  # three trainings whose tables are not committed
-GUIDANCE = {"by": ("samples",), "other": (ALONE,)}
+EARLIER = json.loads((DOCS / "tables/earlier.json").read_text(encoding="utf-8"))["tables"]  # measured once
+GUIDANCE = {"by": ("samples",)}
 SOFT, ROW = ("corruption", "sampler", "spacing"), ("name", "measure")
 SHOWN = [
     Shown("docs/results/guidance.md", 0, "guidance", without=(0, 1, 6), **GUIDANCE),
-    Shown("docs/results/guidance.md", 2, "repeats", ROW, "part == 'denoising'", other=("one net", "share")),
+    Shown("docs/results/guidance.md", 2, "repeats", ROW, "part == 'denoising'", other=("share",)),
     Shown("docs/results/index.md", 1, "guidance", without=(0, 5), **GUIDANCE),
     Shown("README.md", 0, "guidance", without=(0, 5), **GUIDANCE),
     Shown("docs/results/default.md", 0, "quality", ("samples", "measure"), without=(0, 1)),
@@ -50,7 +52,7 @@ SHOWN = [
     Shown("docs/results/between.md", 0, "between", ("line", "class"), "line == 'grass-gravel'"),
     Shown("docs/results/between.md", 1, "between", ("line", "class"), "line == 'brick-grass'"),
     Shown("docs/results/sweep.md", 0, "sweep-repeats", ("name",), without=(0, 5, 6)),
-    Shown("docs/results/textures.md", 0, "ufoai", ("samples",), other=("guided, an earlier",)),
+    Shown("docs/results/textures.md", 0, "ufoai", ("samples",)),
     Shown("docs/results/textures.md", 1, "ufoai-repeats", ("name", "measure"), "part == 'denoising'"),
     Shown("docs/results/textures.md", 2, "ufoai", ("samples",)),
     Shown("docs/results/soft.md", 1, "soft-many", ("sampler", "evaluations"), "`class` == 'all'", scale=1000),
@@ -111,7 +113,7 @@ def groups(shown: Shown) -> dict[object, list[float]]:
             1.0,
         ]
         sets["none"] = [*three.query("name == 'mixture'")["mean"], *three.query("name == 'mixture'")["spread"]]
-    return sets
+    return sets | {row: values for one in EARLIER for row, values in one["rows"].items()}
 
 
 @pytest.mark.parametrize("shown", SHOWN, ids=[f"{one.page}-{one.number}" for one in SHOWN])
@@ -144,10 +146,13 @@ def test_the_sweeps_psnr_and_cost_are_means_over_the_noise_levels():
 
 
 def test_pages_of_programs_are_what_they_write_of_the_committed_tables(monkeypatch):
-    for folder in ("benchmarks", "benchmarks/speed"):
+    for folder in ("benchmarks", "benchmarks/gpu", "benchmarks/speed", "docs"):
         monkeypatch.syspath_prepend(str(ROOT / folder))
-    summary, speed = importlib.import_module("summary"), importlib.import_module("table")
+    summary, speed, gpu, paper = (importlib.import_module(name) for name in ("summary", "table", "page", "paper"))
     assert summary.table() in (DOCS / "results/faults.md").read_text(encoding="utf-8")
+    on_a_gpu = (DOCS / "results/gpu.md").read_text(encoding="utf-8")
+    assert gpu.table(json.loads((DOCS / "tables/gpu.json").read_text())) in on_a_gpu
+    assert paper.page(on_a_gpu, json.loads((DOCS / "tables/paper.json").read_text())) == on_a_gpu
     written = speed.markdown(json.loads((DOCS / "tables/bench.json").read_text()))
     assert (DOCS / "results/bench.md").read_text(encoding="utf-8") == written
 
@@ -163,12 +168,49 @@ def test_the_agreement_of_the_engines_and_the_memory_are_those_of_their_tables()
         assert near(numbers(row[1])[0], [value / 2**30]), row
 
 
+@pytest.mark.parametrize("one", EARLIER, ids=[f"{one['page']}-{one['table']}" for one in EARLIER])
+def test_what_was_measured_once_is_as_it_was_measured(one):
+    rows = {row[0].replace("**", ""): row[1:] for row in tables(ROOT / one["page"])[one["table"]][1:]}
+    for name, measured in one["rows"].items():
+        shown = [n for cell in rows[name] for n in numbers(cell)]
+        assert all(near(n, [value]) for n, value in zip(shown, measured, strict=True)), name
+
+
+def test_a_data_set_larger_than_memory_has_the_numbers_of_its_table():
+    found = json.loads((DOCS / "tables/million.json").read_text())
+    trained = [(one["mapped"], one["in memory"]) for one in found["train"]]
+    ratios = [mapped["images_s"] / memory["images_s"] for mapped, memory in trained]
+    most = [max(one["anonymous"] for one in ones) / 1e9 for ones in zip(*trained, strict=True)]
+    whole, few = (t for t in tables(DOCS / "how-to/large.md") if "images" in t[0][0] or "first" in t[0][0])
+    wanted = [
+        [found["images"] / found["prepare"]["seconds"]],
+        [found["prepare"]["anonymous"] / 1e9],
+        [trained[0][0]["read_s"]],
+        *([value] for value in most),
+        [float(np.median(ratios)), min(ratios), max(ratios)],
+    ]
+    for row, values in zip(whole[1:], wanted, strict=True):
+        assert all(near(n, [v]) for n, v in zip(numbers(row[1]), values, strict=True)), (row, values)
+    rates = {name: sorted(20_000 / one[name]["seconds"] for one in found["few"]) for name in found["few"][0]}
+    for name, rate, ratio in few[1:]:
+        least, middle, highest = rates[name]
+        assert all(near(n, [v]) for n, v in zip(numbers(rate), (middle, least, highest), strict=True)), (name, rates)
+        over = np.median([one[name]["seconds"] / one["ours"]["seconds"] for one in found["few"]])
+        assert near(numbers(ratio)[0], [over]), (name, over)
+
+
 def test_the_errors_of_few_examples_are_those_of_their_table():
     measured = json.loads((DOCS / "tables/shrinkage.json").read_text())["squared error"]["all"]
     shown = next(t for t in tables(DOCS / "tutorials/few-examples.md") if t[0][0] == "examples")
     columns = ("examples", "plain", "plain_spread", "shrunk", "shrunk_spread")
     for row, found in zip(shown[1:], measured, strict=True):
         assert all(near(n, [found[name]]) for n, name in zip(numbers(" ".join(row)), columns, strict=True)), row
+    small, large = next(t for t in tables(DOCS / "tutorials/few-examples.md") if t[0][0] == "network")[1:]
+    own = table("ufoai-repeats").query("name == 'ufoai-1' and measure == 'class_accuracy' and `class` == @CLASSES")
+    assert all(near(n, [own[key].item()]) for n, key in zip(numbers(small[2]), ("mean", "spread"), strict=False))
+    paper = json.loads((DOCS / "tables/paper.json").read_text())
+    assert near(numbers(large[2])[0], [paper["means over classes"]["new, from 16 images"]["class_accuracy"]["mean"]])
+    assert numbers(large[1])[0][0] == paper["training"]["classes"]
 
 
 def test_the_spreads_of_samplers_are_those_of_their_table():

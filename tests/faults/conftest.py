@@ -12,15 +12,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 
 from featdiff import artifacts
 from featdiff.settings.project import Params, load
-from tests.workflow.conftest import Project, pristine, two_rows
+from tests.workflow.conftest import Project, finished, pristine, small
 
-__all__ = ["pristine"]
+__all__ = ["finished", "pristine", "small"]
 
-ROOT = Path(__file__).resolve().parents[2]
 IGNORED = {"logs", "benchmarks"}  # of results/: they hold times
 
 
@@ -47,21 +45,15 @@ def results_of() -> Callable[[Any], dict[str, str]]:
 
 
 @pytest.fixture(scope="session")
-def unstarted(pristine: Project, tmp_path_factory: pytest.TempPathFactory) -> Project:
-    """The project with the tiny settings as its own, two rows of them in one piece each; nothing has run."""
-    project = pristine.copy(tmp_path_factory.mktemp("unstarted") / "clone")
-    project.edit_params(yaml.safe_load((ROOT / "workflow/presets/tiny.yaml").read_text()))
-    project.edit_params({"samplings": {"guided": {"shards": 1}, "mixture": {"shards": 1}}})
-    two_rows(project)
-    return project
+def unstarted(small: Project) -> Project:
+    """The project with the tiny settings, two rows of them; nothing has run."""
+    return small
 
 
 @pytest.fixture(scope="session")
-def undisturbed(unstarted: Any, tmp_path_factory: pytest.TempPathFactory) -> Any:
+def undisturbed(finished: Project) -> Project:
     """The project after a whole run that nothing disturbed: treat as read-only, or copy it."""
-    project = unstarted.copy(tmp_path_factory.mktemp("undisturbed") / "clone")
-    project.snakemake()
-    return project
+    return finished
 
 
 @pytest.fixture(scope="session")

@@ -119,13 +119,13 @@ def test_repeats_of_the_textures_share_models_among_known_and_new_classes(projec
     assert planned["examples"] == 12 and planned["centroids"] == planned["distances"] == 3 and planned["denoise"] == 6
 
 
-@pytest.mark.parametrize("name", ["evaluations", "sweep", "partners"])
+@pytest.mark.parametrize("name", ["evaluations", "sweep", "partners", "soft"])
 def test_repeats_of_a_preset_train_its_models_again_and_nothing_else(project, name):
     overlays = ("--configfile", "params.yaml", f"workflow/presets/{name}.yaml", f"workflow/presets/{name}-repeats.yaml")
     planned = project.stale(*overlays, "--", "repeats")
     rows = preset(f"{name}-repeats")["repeats"]["rows"]
     assert planned["evaluate"] == 3 * len(rows) and "report" not in planned and "distances" not in planned
-    assert planned["train"] == 3 * (1 if name == "evaluations" else len(rows))
+    assert planned["train"] == 3 * {"evaluations": 1, "soft": 2}.get(name, len(rows))
 
 
 def test_lines_between_classes_are_measured_by_further_trainings(project):

@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 import yaml
+from filelock import FileLock
 
 ROOT = Path(__file__).resolve().parents[2]
 PARTS = (
@@ -136,6 +137,7 @@ def small(pristine: Project, tmp_path_factory: pytest.TempPathFactory) -> Projec
     project = pristine.copy(tmp_path_factory.mktemp("small") / "clone")
     project.edit_params(yaml.safe_load((ROOT / "workflow/presets/tiny.yaml").read_text()))
     two_rows(project)
+    project.edit_params({"samplings": {"mixture": {"shards": 1}}})
     photographs_in_a_folder(project)
     project.run("featdiff", "ledger", "write")
     project.run("git", "init", "--quiet")
@@ -145,11 +147,19 @@ def small(pristine: Project, tmp_path_factory: pytest.TempPathFactory) -> Projec
 
 @pytest.fixture(scope="session")
 def finished(small: Project, tmp_path_factory: pytest.TempPathFactory) -> Project:
-    """The small project after a whole run, whose words lie in ``said`` beside it: treat as read-only, or copy it."""
-    project = small.copy(tmp_path_factory.mktemp("finished") / "clone")
-    done = project.snakemake()
-    (project.root.parent / "said").write_text(done.stdout + done.stderr)
-    return project
+    """The small project after a whole run, whose words lie in ``said`` beside it: treat as read-only, or copy it.
+
+    The first worker that asks for it runs it; each has a copy."""
+    base = tmp_path_factory.getbasetemp()
+    shared = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "run"
+    with FileLock(f"{shared}.lock"):
+        if not (shared / "said").exists():
+            shutil.rmtree(shared, ignore_errors=True)
+            done = small.copy(shared / "clone").snakemake()
+            (shared / "said").write_text(done.stdout + done.stderr)
+    own = tmp_path_factory.mktemp("finished") / "own"
+    shutil.copytree(shared, own, symlinks=True)
+    return Project(own / "clone")
 
 
 @pytest.fixture(scope="session")

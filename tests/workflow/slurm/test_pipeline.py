@@ -39,7 +39,7 @@ def test_the_whole_pipeline_gives_the_same_bits_as_without_slurm_each_made_once(
 ASKED = {
     "prepare": (1, "cpu", None, "2000M", "01:00:00"),
     "train": (2, "gpu", "gres:gpu:1", "8000M", "04:00:00"),
-    "sample": (4, "gpu", "gres:gpu:1", "2000M", "04:00:00"),
+    "sample": (3, "gpu", "gres:gpu:1", "2000M", "04:00:00"),
     "model_centroids_denoise_distances": (1, "gpu", "gres:gpu:1", "2000M", "06:00:00"),
     "model_denoise": (1, "gpu", "gres:gpu:1", "2000M", "02:00:00"),
     "features_embed": (1, "gpu", "gres:gpu:1", "2000M", "01:00:00"),
