@@ -47,7 +47,8 @@ PANELS = {  # data set, what is told of the class, and the classes that are meas
     "textures, told the class by features:\n": ("textures", "feature", CLASSES),
     "animals: ": ("animals", "nothing", ALL),
 }
-COLUMNS = "data samples corruption told sampler spacing evaluations class measure value spread".split()
+KNOWN = ["data", "samples", "corruption", "told", "sampler", "spacing", "evaluations"]
+COLUMNS = [*KNOWN, "class", "measure", "value", "spread"]
 REAL = "real test images"
 SAMPLES = {  # data set, images of a class, and the samples of two samplers
     "textures": (4, {"momentum": "many-momentum-200", "naive": "many-naive-200"}),

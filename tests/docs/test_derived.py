@@ -117,3 +117,75 @@ def test_not_knowing_the_class_costs_the_exact_denoiser_what_the_page_says():
         added, own = torch.tensor(errors).sum(0).tolist()
         (_, digits, text), *_ = numbers(cell.rstrip("%"))
         assert abs(float(text) - 100 * added / own) <= 0.51 * 10**-digits, (sigma, added / own)
+
+
+def test_guidance_on_exact_mixtures_has_the_numbers_of_its_tables():
+    found = table("mixture-guidance").query("case == 'triangle'").set_index(["sampler", "eta"])
+    for number, columns in ((0, ("confidence",)), (1, ("entropy_knn", "entropy"))):
+        etas, *rows = shown("mixtures", number)
+        for row in rows:
+            sampler = row[0][:4].lower()
+            column = columns["exact" in row[0]] if number else columns[0]
+            for eta, cell in zip(map(float, etas[1:]), row[1:], strict=True):
+                if row[0].startswith("share"):
+                    assert values(cell) in ([], found.loc[[(s, eta) for s in ("ddim", "ddpm")], "gaining"].unique())
+                    continue
+                value, *error = numbers(cell)
+                assert near(value, [found.loc[(sampler, eta), column]]), (row[0], eta)
+                assert all(near(n, [found.loc[(sampler, eta), f"{column}_error"]]) for n in error), (row[0], eta)
+    thresholds = table("mixture-thresholds").set_index(["sampler", "step"])
+    for sampler, step, repels, splits in shown("mixtures", 2)[1:]:
+        own = thresholds.loc[(sampler.lower(), float(step))]
+        assert near(numbers(repels)[0], [own["centre_repels"]]) and near(numbers(splits)[0], [own["splits"]]), sampler
+
+
+METHODS = {
+    "exact draws": "exact",
+    "no guidance": "none",
+    "classifier-free": "classifier-free",
+    "classifier-free, limited interval": "classifier-free, limited",
+    "autoguidance": "autoguidance",
+}
+SAMPLERS = {"DDIM": "ddim", "Heun": "heun", "DPM-Solver++(2M)": "dpm++2m", "Euler, Ornstein-Uhlenbeck ODE": "euler ode"}
+
+
+def test_outliers_and_orders_of_convergence_are_those_of_their_tables():
+    plane = table("mixture-neighbours").query("study == 'plane'").set_index(["method", "measure"])["value"]
+    for name, outliers, lost, distance in shown("mixtures", 5)[1:]:
+        own = plane[METHODS[name]]
+        assert near(numbers(outliers.rstrip("%"))[0], [100 * own["outliers"]]), name
+        assert near(numbers(lost)[0], [own["lost modes"]]), name
+        assert near(numbers(distance)[0], [own["distance of mode shares"]]), name
+    orders = table("mixture-orders").set_index(["sampler", "dim"])["order"]
+    for row in shown("mixtures", 6)[1:]:
+        for dim, cell in zip((2, 20), row[1:], strict=True):
+            assert near(numbers(cell)[0], [orders[SAMPLERS[row[0]], dim]]), row
+
+
+DENOISERS = {
+    "guided network, told the class": ("guided, right class", "conditional"),
+    "exact denoiser that does not know the class": ("exact, class unknown", "conditional"),
+    "unguided network": ("unguided", "unconditional"),
+    "guided network, told nothing": ("guided, no class", "unconditional"),
+}
+
+
+def test_a_network_held_against_the_truth_has_the_numbers_of_its_tables():
+    found = table("mixture-denoising").set_index(["denoiser", "truth", "sigma"])["share"]
+    sigmas, *rows = shown("mixtures", 7)
+    for row in rows:
+        for sigma, cell in zip(map(float, sigmas[1:]), row[1:], strict=True):
+            assert near(numbers(cell.rstrip("%"))[0], [100 * found[(*DENOISERS[row[0]], sigma)]]), (row[0], sigma)
+    parts = table("mixture-components").query("group != 'all'")
+    for name, gap, *cells, outside in shown("mixtures", 8)[1:]:
+        own, column = parts[parts["sampler"] == name.split(",")[0].lower()], "value"
+        own = own[own["denoiser"] == name.rpartition(", ")[2]]
+        if name.startswith("exact draws"):
+            own, column = parts[parts["denoiser"] == "network"], "exact"
+        inside = own[own["component"] != "none"]
+        weights = inside[inside["measure"] == "weight"]
+        away = weights["spread"] if column == "exact" else (weights["value"] - weights["exact"]).abs()
+        assert near(numbers(gap)[0], [away.max()]), name
+        for cell, measure in zip(cells, ("mean", "variance", "covariance"), strict=True):
+            assert near(numbers(cell)[0], [inside[inside["measure"] == measure][column].mean()]), (name, measure)
+        assert near(numbers(outside.rstrip("%"))[0], [100 * own[own["component"] == "none"][column].mean()]), name
