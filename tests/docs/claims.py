@@ -251,7 +251,8 @@ CLAIMS: dict[str, dict[str, Give]] = {
         ],
         "blur {}, mask nothing that can be told from noise (24 x 24); {} and {} (28": costs_of_a_corruption,
         "animals {} and {}": lambda: [soft("animals-blur-20"), soft("animals-logarithmic-20")],
-        "draws textures {} times": lambda: [ratio("many-naive-500", "many-momentum-500", "textures")],
+        "sampling: {} times at 100 evaluations": lambda: [soft("naive-100") / soft("blur-100")],
+        "draws them {} times": lambda: [ratio("many-naive-500", "many-momentum-500", "textures")],
         "it is {} times": lambda: [ratio("animals-many-naive-500", "animals-many-momentum-500", "animals")],
         "differ by {} in distance": lambda: [
             mean("repeats", "guided", FRECHET, column="spread") / mean("repeats", "guided", FRECHET)
