@@ -77,7 +77,7 @@ def training_time(settings: Params) -> None:
     trained = {"guided": settings.trainings[settings.models[guided].training].images}
     trained |= {f"guided-{name}": overlay["trainings"][name]["images"] for name in ("quarter", "half")}
     over = _repeats()
-    _keep(over, "partners-repeats")
+    keep(over, "partners-repeats")
     table = pd.concat(_measured(over, name).assign(images=images) for name, images in trained.items())
     real = _rows("real-" + settings.models[settings.samplings[settings.report.guided].model].dataset)
     table = table[table["class"].isin(set(real["class"]) - {"all"})]
@@ -117,7 +117,7 @@ def guidance(settings: Params) -> None:
     )
     table["trainings"] = table["samples"].map(trained).fillna(1).astype(int)
     table.to_csv(HERE / "tables/guidance.csv", index=False, lineterminator="\n", float_format="%.4f")
-    _keep(over, "repeats")
+    keep(over, "repeats")
     real = frontier.real_images(quality, names[-1]).set_index("measure")
     figure, axes = plt.subplots(1, 2, figsize=(9, 4.6), layout="constrained", sharey=True)
     for axis, (measure, title) in zip(axes, frontier.DIVERSITY.items(), strict=True):
@@ -211,7 +211,7 @@ def evaluations(settings: Params) -> None:
     quality = pd.concat(_rows(name).assign(samples=name) for name in (*rows, real))
     found = cost.points(quality, rows, settings.report.guided)
     floor = cost.means(quality, real)
-    _keep(_repeats(), "evaluations-repeats")
+    keep(_repeats(), "evaluations-repeats")
     table = [
         {"sampler": p.sampler, "evaluations": p.evaluations, "measure": m, "value": v, "spread": s}
         for p in found
@@ -265,7 +265,7 @@ def ufoai(settings: Params) -> None:
     table["trainings"] = 1
     table.update(own[["value", "spread", "trainings"]])
     table.to_csv(HERE / "tables/ufoai.csv", lineterminator="\n", float_format="%.4f")
-    _keep(over, "ufoai-repeats")
+    keep(over, "ufoai-repeats")
 
 
 def _along(trained: list[pd.DataFrame]) -> pd.DataFrame:
@@ -298,7 +298,7 @@ def _measured(over: pd.DataFrame, name: str) -> pd.DataFrame:
     return own.rename(columns={"mean": "value"}) if len(own) else _rows(name)
 
 
-def _keep(over: pd.DataFrame, name: str) -> None:
+def keep(over: pd.DataFrame, name: str) -> None:
     """The table of repeats beside the pages, named after its preset; that of another preset's rows leaves it as it
     is."""
     if set(over[over["part"] == "quality"]["name"]) == set(_overlay(name)["repeats"]["rows"]):

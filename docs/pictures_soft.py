@@ -11,13 +11,13 @@ What there are no results for is left as it is.
 """
 
 import json
-import shutil
 from pathlib import Path
 
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import yaml
+from pictures import keep
 from snakemake.utils import update_config
 
 from featdiff.data import archive
@@ -25,6 +25,7 @@ from featdiff.evaluation.class_means import class_means
 from featdiff.evaluation.measure import ALL
 from featdiff.evaluation.repeats import CLASSES
 from featdiff.kinds.samplers import SoftSampler
+from featdiff.reporting import repeats
 from featdiff.reporting.grids import spread_out
 from featdiff.settings.base import parse
 from featdiff.settings.project import Params
@@ -47,8 +48,6 @@ PANELS = {  # data set, what is told of the class, and the classes that are meas
     "textures, told the class by features:\n": ("textures", "feature", CLASSES),
     "animals: ": ("animals", "nothing", ALL),
 }
-KNOWN = ["data", "samples", "corruption", "told", "sampler", "spacing", "evaluations"]
-COLUMNS = [*KNOWN, "class", "measure", "value", "spread"]
 REAL = "real test images"
 SAMPLES = {  # data set, images of a class, and the samples of two samplers
     "textures": (4, {"momentum": "many-momentum-200", "naive": "many-naive-200"}),
@@ -65,7 +64,7 @@ def settings_of(*presets: str) -> Params:
 
 
 def measured(*presets: str, results: Path = RESULTS, measures: tuple[str, ...] = tuple(MEASURES)) -> list[dict]:
-    """A row for each measure of each set of samples from a model with a corruption, and of real images."""
+    """A row for each measure of each set of samples from a model with a corruption, and of real images beside them."""
     settings, rows = settings_of(*presets), []
     soft = {name: row for name, row in settings.samplings.items() if settings.models[row.model].corruption}
     for name, row in soft.items():
@@ -76,6 +75,8 @@ def measured(*presets: str, results: Path = RESULTS, measures: tuple[str, ...] =
         told = {"none": "nothing"}.get(row.guidance.kind, row.guidance.kind)
         known = {"corruption": corruption, "told": told, "sampler": sampler.kind, "spacing": sampler.spacing}
         rows += _measures(results, measures, name, {"data": model.dataset, "samples": name, **known})
+    if not rows:
+        return []
     for dataset in sorted({settings.models[row.model].dataset for row in soft.values()}):
         rows += _measures(results, measures, f"real-{dataset}", {"data": dataset, "samples": REAL})
     return rows
@@ -152,27 +153,25 @@ def over_trainings(table: pd.DataFrame, repeated: pd.DataFrame) -> pd.DataFrame:
     """The table with mean and deviation over trainings wherever a set of samples was drawn by several."""
     keys = ["samples", "class", "measure"]
     own = repeated[repeated["part"] == "quality"].rename(columns={"name": "samples", "mean": "value"}).set_index(keys)
-    table = table.assign(trainings=1).set_index(keys)
-    table.update(own[["value", "spread", "trainings"]])
-    return table.reset_index()[[*COLUMNS, "trainings"]].astype({"trainings": int})
+    table = table.assign(trainings=1)
+    found = table.set_index(keys)
+    found.update(own[["value", "spread", "trainings"]])
+    return found.reset_index()[table.columns].astype({"trainings": int})
 
 
 def write(table: pd.DataFrame, path: Path) -> None:
-    """Write a table, if there are results for it beside those of real images."""
-    if set(table["samples"]) - {REAL}:
-        table = table.astype({"evaluations": "Int64"})
-        table.to_csv(path, index=False, lineterminator="\n", float_format="%.4f")
+    table = table.astype({"evaluations": "Int64"})
+    table.to_csv(path, index=False, lineterminator="\n", float_format="%.4f")
 
 
 if __name__ == "__main__":
     every = (*MEASURES, "precision", "recall", "class_accuracy")
     if REPEATS.exists():
-        shutil.copyfile(REPEATS, REPEATS_TABLE)
-    once = pd.DataFrame([row for preset in PRESETS for row in measured(preset)], columns=COLUMNS)
-    kept = once if set(once["samples"]) - {REAL} else pd.read_csv(TABLE)
-    write(over_trainings(kept, pd.read_csv(REPEATS_TABLE)), TABLE)
-    many = [row for p in PRESETS for row in measured(p, f"{p}-many", results=MANY, measures=every)]
-    write(pd.DataFrame(many, columns=COLUMNS), MANY_TABLE)
-    if {row["samples"] for row in many} - {REAL}:
+        keep(repeats.read(REPEATS), "soft-repeats")
+    once = [row for preset in PRESETS for row in measured(preset)]
+    table = pd.DataFrame(once) if once else pd.read_csv(TABLE)
+    write(over_trainings(table, repeats.read(REPEATS_TABLE)), TABLE)
+    if many := [row for p in PRESETS for row in measured(p, f"{p}-many", results=MANY, measures=every)]:
+        write(pd.DataFrame(many), MANY_TABLE)
         draw_samples()
     draw(pd.read_csv(TABLE))

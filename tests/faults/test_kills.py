@@ -37,7 +37,7 @@ RULES = (
 )
 COMMANDS = {"sample": "sample-shard", "evaluate": "measure"}  # of the rules that are not called like theirs
 VICTIMS = ("all", "all", "workflow", "job")  # who is killed; everybody twice as often
-REDUCED = ("train", "evaluate")
+REDUCED = ("train", "sample", "evaluate", "report")
 LAST = {  # an output of each rule, to be made again with all that follows when a chain comes to the rule too late
     "prepare": "data/textures/dataset.zip",
     "train": "models/guided/checkpoint.safetensors",

@@ -108,7 +108,7 @@ def test_a_second_run_does_nothing(nasty):
     assert "Nothing to be done" in nasty.snakemake().stderr
 
 
-@pytest.mark.parametrize("results", ["my results", "$(touch pwned)"])
+@pytest.mark.parametrize("results", ["my results", "$(touch pwned)", "a'b", "a;b", "{x}"])
 def test_a_results_folder_with_characters_that_a_shell_reads_is_refused(unstarted, results, tmp_path):
     done = unstarted.copy(tmp_path / "clone").snakemake("--dry-run", "--config", f"results={results}", ok=False)
     assert done.returncode == 2

@@ -94,7 +94,7 @@ def test_sliced_distance_is_scipys_on_a_line_and_the_shift_of_a_translated_set()
 
 def test_every_sampler_reaches_the_exact_law_in_2_and_20_dimensions():
     """But for the ascent, which guesses its noise level: see docs/results/mixtures.md."""
-    found = run_convergence(Convergence(steps=(16, 256), points=2000, redraws=20), threads=2)
+    found = run_convergence(Convergence(steps=(32, 256), points=4000, redraws=20), threads=2)
     rows = pd.DataFrame(found.rows)
     finest = rows[(rows["steps"] == 256) & (rows["sampler"] != "ascent")]
     assert set(finest["dim"]) == {2, 20} and len(finest) == 2 * (len(kinds(Convergence())) - 1)
