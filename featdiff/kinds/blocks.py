@@ -37,4 +37,16 @@ class ConvBlock(NetworkBlock):
         return Block(widths, unnormalised=unnormalised, embedding=embedding)
 
 
-BLOCKS = Table("network block", NetworkBlock, ConvBlock)
+class ResidualConvBlock(NetworkBlock):
+    """The same with a way around them, so that no channel can fall silent (arXiv 1512.03385)."""
+
+    kind: Literal["residual"]
+    label = "residual 3×3 convolutions"
+
+    def build(self, widths: Sequence[int], *, unnormalised: Sequence[int] = (), embedding: int = 0) -> nn.Module:
+        from featdiff.networks.residual import ResidualBlock
+
+        return ResidualBlock(widths, unnormalised=unnormalised, embedding=embedding)
+
+
+BLOCKS = Table("network block", NetworkBlock, ConvBlock, ResidualConvBlock)
