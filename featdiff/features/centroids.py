@@ -139,7 +139,7 @@ def extract(
         require_classes(data, tuple(images.classes), trained.data.classes)
     device = pick_device()
     denoiser = trained.denoiser.to(device)
-    if trained.spec.training.partner_noise == "clean":
+    if trained.spec.training.clean_targets:
         sigmas = torch.tensor([denoiser.clean], dtype=torch.float64)
     elif trained.spec.corruption is not None:
         sigmas = torch.linspace(0, 1, settings.levels, dtype=torch.float64)

@@ -60,7 +60,7 @@ def new_denoiser(spec: TrainSpec, data: DataDescription) -> NetworkDenoiser:
             channels=data.channels,
             size=data.size,
             corruption=spec.corruption,
-            clean_partners=spec.training.partner_noise == "clean",
+            clean_partners=spec.training.clean_targets,
             data_mean=data.mean,
             data_std=data.std,
         )

@@ -76,7 +76,7 @@ class Params(Settings):
             grid = self.centroids
             outside = sampling.sigma_start > grid.sigma_max or sampling.sigma_end < grid.sigma_min
             guides = [self.models[m] for m in self.guides(name) if self.models[m].corruption is None]
-            if outside and any(self.trainings[m.training].partner_noise == "same" for m in guides):
+            if outside and any(not self.trainings[m.training].clean_targets for m in guides):
                 raise ValueError(
                     f"samplings.{name} goes from sigma {sampling.sigma_start} to {sampling.sigma_end}, beyond the "
                     f"centroids' grid from {grid.sigma_max} to {grid.sigma_min}: widen centroids.sigma_min and "

@@ -58,7 +58,13 @@ class Training(Settings):
     partners: Count = Field(
         1, description="Images of the same class whose mean feature is the target; the paper's is 1."
     )
-    partner_noise: Literal["same", "clean"] = Field("same", description="The partners' noise level.")
+    partner_noise: Literal["same", "clean", "between"] = Field(
+        "same",
+        description=(
+            "The partners' noise level: the image's own, none, or between: none for half of the groups, for the others "
+            "a share of each image's own level, drawn evenly."
+        ),
+    )
     partner_gradient: bool = Field(True, description="Let the gradient flow through the partners' features.")
     partner_loss: Annotated[float, Field(ge=0)] = Field(
         0.0, description="Weight of the partners' own unconditional denoising loss; 0 is the paper's."
@@ -98,6 +104,11 @@ class Training(Settings):
         ),
         json_schema_extra={"changes_bits": False},
     )
+
+    @property
+    def clean_targets(self) -> bool:
+        """Whether the network learns from the features of clean images, so that one centroid serves all levels."""
+        return self.partner_noise != "same"
 
     @model_validator(mode="after")
     def _check(self) -> "Training":

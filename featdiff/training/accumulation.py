@@ -16,7 +16,7 @@ def backward(objective: nn.Module, batch: Batch, accelerator: Accelerator, *, si
     whole, so loss and gradient are those of the whole batch, to rounding. Several processes agree after their last
     parts alone.
     """
-    x, t, z, labels = batch
+    x, t, z, *drawn = batch
     if size is None or size >= len(x):
         loss = objective(*batch)
         accelerator.backward(loss)
@@ -25,8 +25,8 @@ def backward(objective: nn.Module, batch: Batch, accelerator: Accelerator, *, si
     for first in range(0, len(x), size):
         part = slice(first, first + size)
         with nullcontext() if first + size >= len(x) else accelerator.no_sync(objective):
-            told = None if labels is None else labels[part]
-            loss = objective(x[part], t[part], z[:, part], told) * (len(x[part]) / len(x))
+            loss = objective(x[part], t[part], z[:, part], *(d if d is None else d[part] for d in drawn))
+            loss = loss * (len(x[part]) / len(x))
             accelerator.backward(loss)
         total += loss.detach()
     return total

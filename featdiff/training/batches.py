@@ -26,7 +26,7 @@ from featdiff.settings.training import TrainSpec
 AHEAD = 4  # batches being gathered while the device computes
 AT_ONCE = 64  # batches whose words are drawn together: on their own they are small
 STAGED = 8192  # images of a mapped file that go to a GPU at once
-WORDS = 8  # random words of an image: level (2), mirror, label or target hidden, class of its group, place in the class
+WORDS = 8  # random words of an image: level (2), mirror, label or target hidden, class and place, share, one to spare
 
 
 class Gathered(NamedTuple):
@@ -38,12 +38,12 @@ class Gathered(NamedTuple):
     mirrored: Tensor | None
 
 
-Batch = tuple[Tensor, Tensor, Tensor, Tensor | None]
+Batch = tuple[Tensor, Tensor, Tensor, Tensor | None, Tensor | None]
 
 
 class Batches:
     """Batch k of a run on the device: images (B, C, H, W), levels (B,), noise (1 or 2, B, C, H, W), and labels to
-    tell, targets to hide (bool) or None.
+    tell, targets to hide (bool) or None, and the partners' shares of the levels or None.
 
     ``share`` is the index of this process and the count of all; each has an equal slice of the batch.
     """
@@ -52,7 +52,7 @@ class Batches:
         self.spec, self.device = spec, device
         self.no_label = len(images.classes)
         self.group = spec.training.partners + 1 if spec.condition == "feature" else 1
-        self.same_level = 1 if spec.training.partner_noise == "clean" else self.group
+        self.same_level = self.group if spec.training.partner_noise == "same" else 1
         size, (index, count) = spec.training.batch, share
         if size % (count * self.group):
             raise UserError(
@@ -94,6 +94,14 @@ class Batches:
             t = levels.draw(self.spec.training.noise, drawn[:, :2])
         return t.repeat_interleave(self.same_level)
 
+    def shares(self, k: int) -> Tensor | None:
+        """The partners' levels of batch ``k`` as shares (B,) of their images', where the settings draw them: one a
+        group, 0 for half of them, whose partners are clean."""
+        if self.spec.condition != "feature" or self.spec.training.partner_noise != "between":
+            return None
+        share = 2 * philox.uniform(self.words(self.chance, k)[:: self.group, 6]) - 1
+        return share.clamp(min=0).repeat_interleave(self.group)
+
     def told(self, k: int, rows: Tensor) -> Tensor | None:
         """The labels (B,) that a network with labels is told of batch ``k``, some of them hidden; of a network that is
         told features, whose targets are hidden (bool), or None if no one's may be."""
@@ -124,7 +132,7 @@ class Batches:
     def finish(self, k: int, gathered: Gathered) -> Batch:
         """Batch ``k`` of images that were gathered."""
         z = self.noise.normal(k, self.shape[2:]).view(self.shape)
-        return self.scaled(gathered), self.levels(k), z, self.told(k, gathered.rows)
+        return self.scaled(gathered), self.levels(k), z, self.told(k, gathered.rows), self.shares(k)
 
     def batch(self, k: int) -> Batch:
         """Batch ``k``, gathered and put together now."""

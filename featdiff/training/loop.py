@@ -48,16 +48,21 @@ class Objective(nn.Module):
         self.denoiser = denoiser
         self.spec = spec
 
-    def forward(self, x: Tensor, t: Tensor, z: Tensor, labels: Tensor | None = None) -> Tensor:
+    def forward(
+        self, x: Tensor, t: Tensor, z: Tensor, labels: Tensor | None = None, shares: Tensor | None = None
+    ) -> Tensor:
         """Images in groups (B, C, H, W), their levels (B,), unit noise (2, B, C, H, W) -> scalar.
 
         ``labels`` (B,) are those to tell; of a network that is told features, whose targets are hidden (bool).
+        ``shares`` (B,) are the partners' levels as shares of the images' own, 0 for clean ones, where they are drawn.
         """
         training, process = self.spec.training, self.denoiser.process
         noisy = process.corrupt(x, t, z[0])
         if self.spec.condition != "feature":
             return self._loss(self.denoiser(noisy, t, labels), x, t)
         partners_t = t if training.partner_noise == "same" else torch.full_like(t, self.denoiser.clean)
+        if shares is not None:
+            partners_t = torch.where(shares > 0, shares * t, partners_t)
         estimates, partner_estimates = self.denoiser.matched_to_group(
             noisy,
             t,

@@ -85,7 +85,7 @@ class Previewer:
         return lambda t, labels: table.at(t, torch.tensor([place[y] for y in labels.tolist()], device=t.device))
 
     def _centroids(self) -> CentroidTable:
-        if self.spec.training.partner_noise == "clean":
+        if self.spec.training.clean_targets:
             grid = torch.tensor([self.denoiser.clean], dtype=torch.float64)
         elif self.spec.corruption is not None:
             grid = torch.linspace(0, 1, GRID, dtype=torch.float64)
@@ -185,7 +185,7 @@ def count(begun: Begun) -> int:
     training, shown = begun.spec.training, len(_shown(begun))
     guided = begun.spec.condition == "feature"
     drawn = STEPS * (PLAIN if begun.spec.condition == "none" else shown * ROW)
-    told = shown * EXAMPLES * (1 if training.partner_noise == "clean" else GRID) if guided else 0
+    told = shown * EXAMPLES * (1 if training.clean_targets else GRID) if guided else 0
     evaluations = drawn + told + len(SIGMAS) * JUDGED
     afford = SHARE * BACKWARD * training.images * (2 if guided else 1) / evaluations
     return min(training.previews, max(2, int(afford)))

@@ -21,18 +21,20 @@ def accelerator(tiny_spec):
     AcceleratorState._reset_state(reset_partial_state=True)
 
 
-@pytest.mark.parametrize("condition", ["feature", "label"])
+@pytest.mark.parametrize("condition", ["feature", "label", "between"])
 @pytest.mark.parametrize("size", [4, 8, 12])
 def test_parts_have_the_gradient_of_the_whole_batch(condition, size, tiny_spec, accelerator):
     """In float64; of 16 images in parts of 12 the last part is smaller and weighs less."""
-    spec = tiny_spec.model_copy(update={"condition": condition})
+    spec = tiny_spec.model_copy(update={"condition": "label" if condition == "label" else "feature"})
     denoiser = checkpoint.new_denoiser(spec, DATA).double()
     objective, g = loop.Objective(denoiser, spec), torch.Generator().manual_seed(0)
     with torch.no_grad():
         for parameter in denoiser.parameters():
             parameter.add_(0.02 * torch.randn(parameter.shape, generator=g))
     x, t, z = (torch.rand(shape, generator=g).double() for shape in ((16, 1, 8, 8), (16,), (2, 16, 1, 8, 8)))
-    batch = (x, t + 0.1, z, torch.randint(0, 3, (16,), generator=g) if condition == "label" else None)
+    labels = torch.randint(0, 3, (16,), generator=g) if condition == "label" else None
+    shares = torch.tensor([0, 0.2, 0.5, 1]).double().repeat_interleave(4) if condition == "between" else None
+    batch = (x, t + 0.1, z, labels, shares)
     found = []
     for part in (None, size):
         denoiser.zero_grad()

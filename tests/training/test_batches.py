@@ -47,7 +47,7 @@ def by_hand(spec, dataset, k):
     group = training.partners + 1 if spec.condition == "feature" else 1
     same_level = group if training.partner_noise == "same" else 1
     of_class = [np.flatnonzero(images.labels == label) for label in range(2)]
-    x, t, z, told = [], [], [], []
+    x, t, z, told, shares = [], [], [], [], []
     for i in range(training.batch):
         words, first, levelled = (
             Streams(spec.seed, [("batch", j)]).words(k, 8)[0, 0] for j in (i, i - i % group, i - i % same_level)
@@ -61,26 +61,29 @@ def by_hand(spec, dataset, k):
         t.append(u[0] if spec.corruption else levels.draw(training.noise, levelled[None, :2])[0])
         kinds = ("noise", "partner noise") if spec.condition == "feature" else ("noise",)
         z.append(torch.cat([Streams(spec.seed, [(kind, i)]).normal(k, image.shape) for kind in kinds]))
+        shares.append((2 * philox.uniform(first)[6] - 1).clamp(min=0))
         told.append(2 if philox.uniform(words)[3] <= training.label_dropout else images.labels[row])
     labels = torch.tensor(told) if spec.condition == "label" else None
-    return torch.stack(x), torch.stack(t), torch.stack(z, 1), labels
+    between = spec.condition == "feature" and training.partner_noise == "between"
+    return torch.stack(x), torch.stack(t), torch.stack(z, 1), labels, torch.stack(shares) if between else None
 
 
 def assert_same(one, two):
-    assert (one[3] is None) == (two[3] is None)
+    assert [part is None for part in one] == [part is None for part in two]
     assert all(torch.equal(a, b) and a.dtype == b.dtype for a, b in zip(one, two, strict=True) if a is not None)
 
 
+@pytest.mark.parametrize("partner_noise", ["same", "clean", "between"])
 @pytest.mark.parametrize("condition", ["feature", "label", "none", "soft"])
-def test_a_batch_is_what_its_draws_say_bit_for_bit(condition, tiny_dataset, tiny_spec):
-    spec = spec_of(tiny_spec, condition)
+def test_a_batch_is_what_its_draws_say_bit_for_bit(condition, partner_noise, tiny_dataset, tiny_spec):
+    spec = spec_of(tiny_spec, condition, partner_noise=partner_noise)
     for k in (0, 3, 70):
         assert_same(made(spec, tiny_dataset).batch(k), by_hand(spec, tiny_dataset, k))
 
 
 @pytest.mark.parametrize("condition", ["feature", "label"])
 def test_the_slices_of_several_processes_are_the_batch_of_one(condition, tiny_dataset, tiny_spec):
-    spec = spec_of(tiny_spec, condition)
+    spec = spec_of(tiny_spec, condition, partner_noise="between")
     whole = made(spec, tiny_dataset).batch(5)
     slices = [made(spec, tiny_dataset, share=(index, 2)).batch(5) for index in range(2)]
     parts = [

@@ -7,7 +7,7 @@ import torch
 
 from featdiff import artifacts
 from featdiff.data.archive import ImageArchive
-from featdiff.diffusion import losses
+from featdiff.diffusion import levels, losses
 from featdiff.errors import UserError
 from featdiff.models import checkpoint
 from featdiff.models.checkpoint import DataDescription
@@ -59,6 +59,20 @@ def test_a_clean_partner_is_seen_without_its_noise():
     first = module(x, t, z)
     z[1] = -z[1]
     assert module(x, t, z).item() == pytest.approx(first.item(), rel=2e-3)
+
+
+def test_partners_between_are_clean_or_noisy_up_to_their_images_level_as_their_shares_say():
+    x, t, z = batch()
+    clean, between, same = (objective(partner_noise=kind) for kind in ("clean", "between", "same"))
+    none, all_of_it = torch.zeros(16), torch.ones(16)
+    assert torch.equal(between(x, t, z, None, none), clean(x, t, z))
+    assert torch.equal(between(x, t, z, None, all_of_it), same(x, t, z))
+    shares = torch.tensor([0.0, 0.5]).repeat_interleave(2).repeat(4)
+    phi = between.denoiser.features(x + (shares * t).view(-1, 1, 1, 1) * z[1], (shares * t).clamp(min=levels.CLEAN))
+    targets = phi.view(-1, 2, between.denoiser.feature_dim).flip(1).flatten(0, 1)
+    estimates = between.denoiser(x + t.view(-1, 1, 1, 1) * z[0], t, targets)
+    expected = losses.denoising(estimates, x, losses.weight("edm", t, DATA.std))
+    assert between(x, t, z, None, shares).item() == pytest.approx(expected.item(), rel=2e-3)
 
 
 def test_the_partners_loss_is_the_unconditional_denoising_loss():
@@ -117,6 +131,14 @@ def test_a_batch_depends_on_its_number_alone_and_groups_share_their_noise_level(
 
 def test_clean_partners_leave_each_image_of_a_group_its_own_noise_level(tiny_spec):
     assert len(drawn(changed(tiny_spec, partner_noise="clean"), 5)[1].unique()) == tiny_spec.training.batch
+
+
+def test_of_partners_between_half_are_clean_and_the_others_evenly_noisy_up_to_their_images_level(tiny_spec):
+    shares = torch.stack([drawn(changed(tiny_spec, partner_noise="between"), k)[4] for k in range(200)]).view(-1, 4)
+    assert bool((shares == shares[:, :1]).all())
+    noisy = shares[:, 0][shares[:, 0] > 0]
+    assert abs(len(noisy) / len(shares) - 0.5) < 4 * (0.25 / len(shares)) ** 0.5
+    assert noisy.max() <= 1 and abs(noisy.mean() - 0.5) < 4 * (1 / 12 / len(noisy)) ** 0.5
 
 
 def test_a_share_of_labels_is_hidden_and_the_others_are_the_images_own(tiny_spec):
