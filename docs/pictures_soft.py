@@ -22,7 +22,7 @@ from snakemake.utils import update_config
 
 from featdiff.data import archive
 from featdiff.evaluation.class_means import class_means
-from featdiff.evaluation.measure import ALL
+from featdiff.evaluation.protocol import ALL
 from featdiff.evaluation.repeats import CLASSES
 from featdiff.kinds.samplers import SoftSampler
 from featdiff.reporting import repeats

@@ -5,31 +5,19 @@ have no state (:mod:`featdiff.philox`) and is made on the device that uses it; w
 generator.
 """
 
-import hashlib
 import math
 from collections.abc import Iterable
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from featdiff import philox
-
-
-def derive(seed: int, *name: str | int) -> int:
-    """A 63-bit seed for the purpose ``name``, independent of every other purpose."""
-    digest = hashlib.sha256(repr((seed, *name)).encode()).digest()
-    return int.from_bytes(digest[:8], "little") >> 1
+from featdiff.derived import derive
 
 
 def generator(seed: int, *name: str | int) -> torch.Generator:
     """A torch generator on the CPU."""
     return torch.Generator().manual_seed(derive(seed, *name))
-
-
-def numpy_generator(seed: int, *name: str | int) -> np.random.Generator:
-    """A NumPy generator."""
-    return np.random.default_rng(derive(seed, *name))
 
 
 class Streams:

@@ -20,7 +20,7 @@ import numpy as np
 import pandas as pd
 from PIL import Image
 
-from featdiff import artifacts, seeds
+from featdiff import artifacts, derived
 from featdiff.data import archive, assets
 from featdiff.data.decode import decode
 from featdiff.data.layouts import Positions
@@ -128,7 +128,7 @@ def chosen_classes(dataset: Dataset, found: list[str]) -> list[str]:
             raise UserError(
                 f"classes.new is {wanted.new}, but the source has {len(found)} classes and some must be left"
             )
-        order = seeds.numpy_generator(wanted.seed, "new classes").permutation(len(found))
+        order = derived.numpy_generator(wanted.seed, "new classes").permutation(len(found))
         end = None if wanted.known is None else wanted.new + wanted.known
         if end is not None and end > len(found):
             raise UserError(
@@ -274,7 +274,7 @@ def _split_crops(name: str, photos: list[Photo], dataset: Dataset) -> tuple[list
             "patches"
         )
     count = min(max(round(dataset.test_fraction * len(groups)), 1), len(groups) - 2)
-    order = seeds.numpy_generator(dataset.seed, "split", name).permutation(len(groups))
+    order = derived.numpy_generator(dataset.seed, "split", name).permutation(len(groups))
     chosen = {sorted(groups)[i] for i in order[:count]}
 
     def side(test: bool) -> list[Patch]:
@@ -291,7 +291,7 @@ def _at_most(name: str, train: list[Patch], dataset: Dataset) -> list[Patch]:
         raise UserError(
             f"max_images_per_class is {most}, but training pairs two images of a class; set it to 2 or more"
         )
-    kept = seeds.numpy_generator(dataset.seed, "keep", name).choice(len(train), most, replace=False)
+    kept = derived.numpy_generator(dataset.seed, "keep", name).choice(len(train), most, replace=False)
     return [train[i] for i in sorted(kept)]
 
 

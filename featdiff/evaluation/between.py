@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from featdiff import artifacts, seeds
+from featdiff import artifacts, derived
 from featdiff.data import archive
 from featdiff.data.archive import ImageArchive
 from featdiff.devices.devices import CPU
@@ -99,9 +99,9 @@ def _distances(
         training,
         count,
         settings.repeats,
-        seeds.numpy_generator(settings.seed, "evaluation", "real", label),
+        derived.numpy_generator(settings.seed, "evaluation", "real", label),
     )
     chosen = draws(
-        np.arange(len(found)), count, settings.repeats, seeds.numpy_generator(settings.seed, "evaluation", "between")
+        np.arange(len(found)), count, settings.repeats, derived.numpy_generator(settings.seed, "evaluation", "between")
     )
     return [frechet_distance(data_features.at(x), found[y]) for x, y in zip(real, chosen, strict=True)]

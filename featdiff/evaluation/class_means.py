@@ -3,7 +3,7 @@
 import numpy as np
 import pandas as pd
 
-from featdiff.evaluation.measure import ALL
+from featdiff.evaluation.protocol import ALL
 
 SHARE = "class_accuracy"
 

@@ -15,7 +15,7 @@ import pandas as pd
 from featdiff import artifacts
 from featdiff.artifacts import Manifest
 from featdiff.errors import UserError
-from featdiff.evaluation.measure import check_same_protocol
+from featdiff.evaluation.protocol import check_same_protocol
 
 QUALITY = ["samples", "class", "measure", "value", "spread", "interval", "count", "protocol"]
 DENOISING = ["model", "target", "class", "sigma", "psnr", "spread", "images"]

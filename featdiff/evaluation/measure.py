@@ -32,6 +32,7 @@ from featdiff.evaluation.embedding import Features
 from featdiff.evaluation.frechet import frechet_distance
 from featdiff.evaluation.influence import Draw, half_width
 from featdiff.evaluation.memorisation import QUANTILE, copying, nearest_training
+from featdiff.evaluation.protocol import ALL
 from featdiff.evaluation.selection import (
     Side,
     counts,
@@ -47,7 +48,6 @@ from featdiff.evaluation.sizes import Counts, neighbours_told
 from featdiff.kinds.measures import MEASURES, FeatureMeasure, FrechetFloor, Pair
 from featdiff.settings.evaluation import Evaluation
 
-ALL = "all"
 Row = dict[str, Any]
 
 
@@ -109,17 +109,6 @@ def protocol(settings: Evaluation, data: ImageArchive) -> str:
             f"nearest training image: shifts to {settings.memorisation_shift}, mirrored, test quantile {QUANTILE:g}",
         ]
     )
-
-
-def check_same_protocol(protocols: Mapping[str, str]) -> str:
-    """The one protocol of all named numbers; refuses to compare numbers of two."""
-    different = sorted(set(protocols.values()))
-    if len(different) > 1:
-        lines = [f"  {name}: {text}" for name, text in sorted(protocols.items())]
-        raise UserError("these were measured by different protocols, evaluate them again:\n" + "\n".join(lines))
-    if not different:
-        raise UserError("no evaluation was given")
-    return different[0]
 
 
 def evaluate_to(

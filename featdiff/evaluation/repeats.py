@@ -13,7 +13,7 @@ import pandas as pd
 from featdiff import artifacts
 from featdiff.errors import UserError
 from featdiff.evaluation.class_means import class_means
-from featdiff.evaluation.measure import check_same_protocol
+from featdiff.evaluation.protocol import check_same_protocol
 from featdiff.features.isometry import compare
 from featdiff.settings.project import Params, copied
 from featdiff.settings.report import Repeats

@@ -10,7 +10,7 @@ import pandas as pd
 
 from featdiff import artifacts
 from featdiff.errors import UserError
-from featdiff.evaluation.measure import ALL
+from featdiff.evaluation.protocol import ALL
 from featdiff.kinds.measures import MEASURES
 
 COLUMNS = ["samples", "class", "measure", "value", "spread", "interval", "count"]

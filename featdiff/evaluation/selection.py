@@ -20,7 +20,7 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
-from featdiff import seeds
+from featdiff import derived
 from featdiff.data.archive import ImageArchive, rows_by_label
 from featdiff.errors import UserError
 from featdiff.evaluation.sizes import LEAST, Counts, compared
@@ -145,4 +145,4 @@ def shares(sizes: Counts, generator: np.random.Generator) -> np.ndarray:
 
 def generator_of(settings: Evaluation, *name: str | int) -> np.random.Generator:
     """The generator of one draw of an evaluation, by what is drawn."""
-    return seeds.numpy_generator(settings.seed, "evaluation", *name)
+    return derived.numpy_generator(settings.seed, "evaluation", *name)

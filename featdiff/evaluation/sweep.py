@@ -11,7 +11,7 @@ import pandas as pd
 from featdiff import artifacts
 from featdiff.errors import UserError
 from featdiff.evaluation.class_means import class_means
-from featdiff.evaluation.measure import ALL, check_same_protocol
+from featdiff.evaluation.protocol import ALL, check_same_protocol
 from featdiff.settings.project import Params
 
 COLUMNS = [

@@ -16,7 +16,8 @@ from featdiff.evaluation import classifier
 from featdiff.evaluation.frechet import distance_of_moments, frechet_distance, moments
 from featdiff.evaluation.influence import half_width
 from featdiff.evaluation.kept import SMALL, Embedded
-from featdiff.evaluation.measure import ALL, Row, row_of, spread_of
+from featdiff.evaluation.measure import Row, row_of, spread_of
+from featdiff.evaluation.protocol import ALL
 from featdiff.evaluation.memorisation import QUANTILE, copying, nearest_training
 from featdiff.evaluation.selection import Side, generator_of
 from featdiff.evaluation.sizes import allowed, neighbours_told

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple, TypeVar
 import torch
 from torch import Tensor
 
-from featdiff import seeds
+from featdiff import derived
 from featdiff.diffusion.denoiser import Denoiser, Sampler
 from featdiff.diffusion.guidance import classifier_free
 from featdiff.errors import UserError
@@ -70,7 +70,7 @@ def guided_paths(
 
     def block(index: int, size: int) -> Paths:
         sources = [
-            torch.Generator(denoiser.mixture.device).manual_seed(seeds.derive(seed, "paths", index * grains + i))
+            torch.Generator(denoiser.mixture.device).manual_seed(derived.derive(seed, "paths", index * grains + i))
             for i in range(-(-size // GRAIN))
         ]
         return _block(denoiser, sampler, y, etas, levels, size, sources, entropy)

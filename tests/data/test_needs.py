@@ -14,7 +14,7 @@ from featdiff.data.counting import counts_in, judged, needs_of
 from featdiff.data.needs import RESERVED, as_json, from_json, judge
 from featdiff.data.prepare import prepare
 from featdiff.errors import UserError
-from featdiff.evaluation.measure import ALL
+from featdiff.evaluation.protocol import ALL
 from featdiff.evaluation.repeats import CLASSES
 from featdiff.settings.project import Params
 

@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from featdiff import artifacts, seeds
+from featdiff import artifacts, derived
 from featdiff.data import archive
 from featdiff.errors import UserError
 from featdiff.evaluation import embedding, measure
@@ -78,7 +78,7 @@ def test_the_training_images_that_take_part_are_a_seeded_order_of_each_class_cut
     assert list(found) == [0, 1, 2]
     for label, rows in found.items():
         of_class = np.flatnonzero((index["label"] == label) & (index["split"] == "train"))
-        order = seeds.numpy_generator(settings.seed, "evaluation", "training", label).permutation(of_class)
+        order = derived.numpy_generator(settings.seed, "evaluation", "training", label).permutation(of_class)
         assert np.array_equal(rows, order[:72])  # 3 draws of 24
 
 

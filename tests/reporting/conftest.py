@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from featdiff import artifacts, seeds
+from featdiff import artifacts, derived
 from featdiff.data import archive
 from featdiff.evaluation.collect import numbers_digest
 from featdiff.reporting.page import write_report
@@ -71,7 +71,7 @@ def write_run(run: Artifacts, out: Path, **changed) -> Path:
 def make_run(folder: Path, classes: tuple[str, ...], channels: int = 1) -> Artifacts:
     """Write artifacts with made-up images and numbers of these classes."""
     settings = _params()
-    random = seeds.numpy_generator(0, "report test")
+    random = derived.numpy_generator(0, "report test")
     data = _archive(folder / "dataset.zip", "dataset", {}, classes, ("train", "test"), random, channels)
     samples = {}
     for name, names in (("guided", classes), ("mixture", ("unconditional",))):
