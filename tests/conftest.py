@@ -15,8 +15,10 @@ from featdiff.settings.training import Training, TrainSpec
 
 torch.set_num_threads(1)
 
-ALONE = "tests/workflow/slurm/test_scenarios.py"  # waits for Slurm most of its time
-FIRST = ("workflow", "faults", "plans", ALONE, "starting", "training")  # what takes longest
+BY_FILE = ("workflow", "faults", "plans")  # folders whose files make little that they share
+SLURM = "tests/workflow/slurm/"  # but for these: they share a cluster, and wait most of their time
+# what takes longest
+FIRST = (SLURM, "tests/workflow/test_run.py", "tests/faults/test_kills.py", *BY_FILE, "starting", "training")
 
 CLASSES = ("flat", "stripes")
 
@@ -28,25 +30,28 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         left_out = [item for item in items if item.get_closest_marker("exhaustive")]
         items[:] = [item for item in items if not item.get_closest_marker("exhaustive")]
         config.hook.pytest_deselected(items=left_out)
-    items.sort(key=lambda item: FIRST.index(share(item.nodeid)) if share(item.nodeid) in FIRST else len(FIRST))
+    items.sort(key=lambda item: min(FIRST.index(name) if name in FIRST else len(FIRST) for name in names(item.nodeid)))
 
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
     """With several workers (``--numprocesses``) a folder below tests/ is one worker's, because its tests share what is
-    slow to make."""
+    slow to make; of the folders that take longest, a file."""
     from xdist.scheduler import LoadScopeScheduling
 
     class Folders(LoadScopeScheduling):
         def _split_scope(self, nodeid: str) -> str:
-            return share(nodeid)
+            return names(nodeid)[0]
 
     return Folders(config, log)
 
 
-def share(nodeid: str) -> str:
-    """What a test is done with by one worker."""
-    return ALONE if nodeid.startswith(ALONE) else nodeid.split("/")[1]
+def names(nodeid: str) -> tuple[str, str]:
+    """What a test is done with by one worker, and its folder."""
+    folder, file = nodeid.split("/")[1], nodeid.partition("::")[0]
+    if nodeid.startswith(SLURM):
+        return SLURM, SLURM
+    return (file if folder in BY_FILE else folder), folder
 
 
 def stripes_and_flats(count: int, size: int, seed: int) -> np.ndarray:
