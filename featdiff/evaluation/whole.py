@@ -17,8 +17,8 @@ from featdiff.evaluation.frechet import distance_of_moments, frechet_distance, m
 from featdiff.evaluation.influence import half_width
 from featdiff.evaluation.kept import SMALL, Embedded
 from featdiff.evaluation.measure import Row, row_of, spread_of
-from featdiff.evaluation.protocol import ALL
 from featdiff.evaluation.memorisation import QUANTILE, copying, nearest_training
+from featdiff.evaluation.protocol import ALL
 from featdiff.evaluation.selection import Side, generator_of
 from featdiff.evaluation.sizes import allowed, neighbours_told
 from featdiff.evaluation.statistics import Statistics

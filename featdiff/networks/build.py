@@ -31,6 +31,7 @@ def build(
         initial_scale=network.initial_scale,
         learned_scale=network.learned_scale and condition == "feature",
         deviation=network.deviation,
+        grid=network.grid,
         zero_output=network.zero_output,
         block=network.block.build,
     )

@@ -13,6 +13,9 @@ the block's part of ``phi``, have learned scalars ``v_j`` of their own, and scal
 mean:
 
     a_j(u) <- mean_j + w_j (phi_target_j - mean_j) + (1 + v_j (s_target_j - s_j) / s_j) (a_j(u) - mean_j)
+
+With a grid of g, a channel has a mean, a target and a scalar for each of g x g regions, and every position moves with
+its own region: the mean over all positions can't tell shapes apart, where something lies can.
 """
 
 from collections.abc import Callable
@@ -20,6 +23,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
+from featdiff.errors import UserError
 from featdiff.networks.normalisation import at_least_float, over_positions
 
 Match = Callable[[slice, Tensor], Tensor | None]
@@ -79,6 +83,7 @@ class FeatureTap(nn.Module):
     """The end of a matched block: reads the channel means and moves them by the learned scale ``w``, of shape (C,).
 
     With ``deviation`` it reads and moves the standard deviations, too, and the scale (2 C,) holds ``w`` and then ``v``.
+    With ``grid`` of g it reads and moves the means of regions, (C g g,), those of a channel in rows from the top left.
     """
 
     def __init__(
@@ -89,22 +94,37 @@ class FeatureTap(nn.Module):
         initial_scale: float = 1.0,
         learned: bool = True,
         deviation: bool = False,
+        grid: int = 1,
     ):
         super().__init__()
         self.columns = columns
         self.deviation = deviation
-        size = 2 * channels if deviation else channels
+        self.grid = grid
+        size = 2 * channels if deviation else channels * grid**2
         self.scale = nn.Parameter(torch.full((size,), float(initial_scale)), requires_grad=learned)
 
     def forward(self, activation: Tensor, match: Match) -> tuple[Tensor, Tensor]:
-        """Return the moved activation (B, C, H, W) and the block's part of ``phi`` before the move, (B, C) or (B, 2
-        C)."""
+        """Return the moved activation (B, C, H, W) and the block's part of ``phi`` before the move: (B, C), (B, 2 C) or
+        (B, C g g)."""
+        if self.grid > 1:
+            return self._in_regions(activation, match)
         means = over_positions(activation) / activation[0, 0].numel()
         if self.deviation:
             return self._with_deviation(activation, means, match)
         shift = match(self.columns, means)
         if shift is not None:
             activation = activation + (self.scale * shift).to(activation.dtype)[:, :, None, None]
+        return activation, means
+
+    def _in_regions(self, activation: Tensor, match: Match) -> tuple[Tensor, Tensor]:
+        values = at_least_float(activation)
+        of_rows, of_columns = (_regions(side, self.grid, values) for side in activation.shape[2:])
+        average = [of / of.sum(1, keepdim=True) for of in (of_rows, of_columns)]
+        means = (average[0] @ values @ average[1].T).flatten(1)
+        shift = match(self.columns, means)
+        if shift is not None:
+            moves = (self.scale * shift).unflatten(1, (-1, self.grid, self.grid))
+            activation = activation + (of_rows.T @ moves @ of_columns).to(activation.dtype)
         return activation, means
 
     def _with_deviation(self, activation: Tensor, means: Tensor, match: Match) -> tuple[Tensor, Tensor]:
@@ -121,3 +141,15 @@ class FeatureTap(nn.Module):
             + (means + up).to(activation.dtype)[:, :, None, None]
         )
         return moved, phi
+
+
+def _regions(side: int, grid: int, like: Tensor) -> Tensor:
+    """Which region of ``grid`` each of ``side`` positions in a row lies in: (grid, side) of 0 and 1, of the dtype and
+    device of ``like``."""
+    if side < grid:
+        raise UserError(
+            f"a matched block has {side} position(s) a side, fewer than the grid of {grid} regions: set grid lower, "
+            "match blocks of larger scales alone, or take larger images"
+        )
+    region = torch.arange(side, device=like.device) * grid // side
+    return (region == torch.arange(grid, device=like.device)[:, None]).to(like.dtype)

@@ -102,7 +102,8 @@ class FeatureUNet(nn.Module):
     take part in ``phi``, in the order of the forward pass: ``encoder0`` ... ``middle`` ... ``decoder0``. With ``patch``
     of p the network works on p x p pixels a position (space to depth), which at equal cost allows p times the widths.
     With ``classes`` it can be told a label, through the noise embedding. With ``deviation`` phi holds the standard
-    deviations of the channels beside their means. ``block`` makes the blocks as :class:`Block` does.
+    deviations of the channels beside their means, with ``grid`` the means of grid x grid regions instead. ``block``
+    makes the blocks as :class:`Block` does.
     """
 
     def __init__(
@@ -117,6 +118,7 @@ class FeatureUNet(nn.Module):
         initial_scale: float = 1.0,
         learned_scale: bool = True,
         deviation: bool = False,
+        grid: int = 1,
         zero_output: bool = False,
         block: Callable[..., nn.Module] = Block,
     ):
@@ -151,10 +153,15 @@ class FeatureUNet(nn.Module):
         block_width = dict(zip([f"encoder{i}" for i in range(scales)] + ["middle"], widths, strict=True))
         block_width |= {f"decoder{i}": outer[i] for i in range(scales)}
         for name in (b for b in blocks if b in matched):
-            size = block_width[name] * (2 if deviation else 1)
+            size = block_width[name] * (2 if deviation else grid**2)
             columns = slice(self.feature_dim, self.feature_dim + size)
             self.taps[name] = FeatureTap(
-                block_width[name], columns, initial_scale=initial_scale, learned=learned_scale, deviation=deviation
+                block_width[name],
+                columns,
+                initial_scale=initial_scale,
+                learned=learned_scale,
+                deviation=deviation,
+                grid=grid,
             )
             self.feature_columns[name] = columns  # of phi, by matched block
             self.feature_dim = columns.stop

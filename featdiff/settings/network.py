@@ -28,6 +28,9 @@ class Network(Settings):
     initial_scale: float = Field(1.0, description="First value of the learned scales w.")
     learned_scale: bool = True
     deviation: bool = Field(False, description="Match the channels' standard deviations beside their means.")
+    grid: Literal[1, 2, 4] = Field(
+        1, description="Match the means of grid x grid regions of each channel, for images whose class is a shape."
+    )
     zero_output: bool = Field(True, description="Start the output layer at zero.")
     block: Annotated[NetworkBlock, BLOCKS.field()] = Field(
         ConvBlock(kind="conv"), description="What blocks are made of."
@@ -52,6 +55,8 @@ class Network(Settings):
         unknown = [b for b in self.matched_blocks if b not in self.blocks]
         if unknown:
             raise ValueError(f"matched names {unknown}, but the blocks of this network are {list(self.blocks)}")
+        if self.deviation and self.grid > 1:
+            raise ValueError("deviation and grid do not go together: match deviations or the means of regions")
         if self.form == "residual" and self.noise_embedding:
             raise ValueError("the residual form is blind to the noise level: set noise_embedding to 0")
         if self.form == "soft" and not self.noise_embedding:

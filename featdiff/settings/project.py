@@ -69,6 +69,13 @@ class Params(Settings):
                     f"networks.{model.network}, whose smallest scale is 1/{factor} of them: choose a multiple of "
                     f"{factor}, or fewer widths"
                 )
+            regions = self.networks[model.network].grid
+            if size // factor < regions:
+                raise ValueError(
+                    f"models.{name}: at the smallest scale of networks.{model.network} an image of {size} pixels "
+                    f"(datasets.{model.dataset}.layout.size) has {size // factor} positions a side, fewer than its "
+                    f"grid of {regions}: set grid lower, or fewer widths"
+                )
         for name, sampling in self.samplings.items():
             _need(f"samplings.{name}.model", sampling.model, self.models)
             self._check_guidance(f"samplings.{name}", sampling)

@@ -57,6 +57,49 @@ def test_with_scale_one_the_channel_means_become_the_target_exactly():
         assert (after[name] - target[:, columns]).abs().max() < 1e-12
 
 
+@pytest.mark.parametrize("grid", [2, 4])
+@pytest.mark.parametrize("size", [16, 20])
+def test_with_scale_one_the_means_of_regions_become_the_target_exactly(grid, size):
+    """At 20 pixels the middle has 5 positions a side: regions of 2 and 3, or of 1 and 2."""
+    network = unet(grid=grid)
+    x = torch.randn(2, 1, size, size, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
+    target = torch.rand(2, network.feature_dim, dtype=torch.float64)
+    assert network.feature_dim == grid**2 * unet().feature_dim
+    after = {}
+    for name, tap in network.taps.items():
+        tap.register_forward_hook(lambda _, __, out, name=name: after.__setitem__(name, out[0]))
+    network(x, match=to_features(target))
+    for name, columns in network.feature_columns.items():
+        side = after[name].shape[-1]
+        parts = [[i for i in range(side) if i * grid // side == k] for k in range(grid)]
+        means = torch.stack([after[name][:, :, a][..., b].mean((2, 3)) for a in parts for b in parts], 2).flatten(1)
+        assert (means - target[:, columns]).abs().max() < 1e-12
+
+
+def test_regions_change_nothing_without_a_target_with_scale_zero_or_with_the_inputs_own_features():
+    x = images(3)
+    for scale in (0.0, 1.0):
+        network = unet(grid=2, initial_scale=scale)
+        output, phi = network(x)
+        target = torch.rand_like(phi) if scale == 0 else phi
+        assert (network(x, match=to_features(target))[0] - output).abs().max() < 1e-12
+    assert torch.equal(unet(grid=2)(x)[0], unet()(x)[0])
+    assert torch.allclose(phi.view(3, -1, 4).mean(2), unet()(x)[1], atol=1e-12)
+
+
+def test_a_shape_that_moves_changes_the_means_of_regions_and_not_those_of_channels():
+    """By 12 pixels, a whole number of positions, and away from the border."""
+    x = torch.zeros(2, 1, 32, 32, dtype=torch.float64)
+    x[0, 0, 8:10, 8:10] = x[1, 0, 20:22, 20:22] = 1
+    (one, other), (in_one, in_other) = (unet(["encoder0"], grid=grid)(x)[1] for grid in (1, 2))
+    assert (one - other).abs().max() < 1e-12 and (in_one - in_other).abs().max() > 1e-3
+
+
+def test_fewer_positions_than_regions_are_named():
+    with pytest.raises(UserError, match="2 position.* fewer than the grid of 4"):
+        unet(grid=4)(torch.zeros(1, 1, 8, 8, dtype=torch.float64))
+
+
 def test_with_scale_one_means_and_deviations_become_the_target_exactly():
     network, x = unet(deviation=True), images(2)
     phi = network(x)[1]
