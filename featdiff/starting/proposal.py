@@ -40,9 +40,10 @@ class Machine:
     settings: dict[str, Any]
     sampling: dict[str, Any]
     profile: str
+    block: str = "conv"
 
 
-CPU = Machine(24, 32, "small", (32, 64, 96), "preview", {"images": 124_000, "batch": 16}, {}, "local")
+CPU = Machine(24, 32, "small", (32, 64, 96), "preview", {"images": 124_000, "batch": 16}, {}, "local", "residual")
 _PAPER = {"images": 1_112_832, "batch": 256, "learning_rate": 0.001, "save_every": 200_000}
 GPU = Machine(32, 64, "wide", (64, 128, 256, 512), "long", _PAPER, {"batch": 512, "precision": "bf16"}, "gpu")
 

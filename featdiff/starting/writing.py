@@ -40,7 +40,7 @@ def params(plan: Proposal, source: FolderSource | ZipSource, said: dict[str, str
     lines += [
         "",
         "networks:",
-        f"  {machine.network}: {flow({'widths': plan.widths})}",
+        f"  {machine.network}: {flow({'widths': plan.widths, 'block': {'kind': machine.block}})}",
         "",
         "trainings:",
         f"  {machine.training}:{said['training']}",
