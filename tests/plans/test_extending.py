@@ -16,7 +16,7 @@ from tests.workflow.conftest import Project
 from workflow.sources import reach
 
 PAGE = Path(__file__).parents[2] / "docs/how-to/extending.md"
-LABELS = ("noisy DDIM", "fade", "early guidance", "Gap of means", "residual convolutions", "stretched images")
+LABELS = ("noisy DDIM", "fade", "early guidance", "Gap of means", "dilated convolutions", "stretched images")
 SETTINGS = {
     "datasets": {
         "own": {
@@ -26,8 +26,8 @@ SETTINGS = {
         }
     },
     "networks": {
-        "small": {"widths": [8, 12], "block": {"kind": "residual"}},
-        "soft": {"widths": [8, 12], "form": "soft", "block": {"kind": "residual"}},
+        "small": {"widths": [8, 12], "block": {"kind": "dilated"}},
+        "soft": {"widths": [8, 12], "form": "soft", "block": {"kind": "dilated"}},
     },
     "trainings": {"short": {"images": 256, "batch": 16, "partners": 3, "partner_noise": "clean"}},
     "corruptions": {"fade": {"kind": "fade", "strength": {"high": 4.0}}},
