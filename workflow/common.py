@@ -216,10 +216,10 @@ class Project:
     def between_sections(self, line: str) -> list[str]:
         return [f"between.{line}", f"samplings.{self.params.between[line].sampling}"]
 
-    def swept(self) -> dict[str, str]:
-        """The denoising files of the models that the sweep compares."""
-        models = {self.params.samplings[name].model for name in self.params.sweep}
-        return {model: path for model, path in self.denoising().items() if model in models}
+    def swept(self, what: str) -> dict[str, str]:
+        """The files called ``what`` (``denoising``, ``health``) of the models that the sweep compares."""
+        models = {self.params.samplings[name].model: None for name in self.params.sweep}
+        return {model: self.path("models", model, f"{what}.json") for model in models}
 
     def repeated(self) -> dict[str, list[str]]:
         """All files that the table of repeats is made of: of rows and their copies, and of the models that draw

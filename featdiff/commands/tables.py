@@ -40,11 +40,13 @@ def sweep(
     evaluations: Annotated[list[Path], typer.Argument(help="The evaluations of the samplings compared.")],
     out: Out,
     denoising: Annotated[list[str] | None, typer.Option(help="MODEL=FILE, once for each model.")] = None,
+    health: Annotated[list[str] | None, typer.Option(help="MODEL=FILE, once for each model.")] = None,
 ) -> None:
     """Put models that differ in one setting each side by side: one table. --settings are all settings."""
     from featdiff.evaluation.sweep import write
 
-    write(settings_from(Params, settings), evaluations, _by_model("--denoising", denoising), out)
+    values = settings_from(Params, settings)
+    write(values, evaluations, _by_model("--denoising", denoising), _by_model("--health", health), out)
 
 
 def repeats(

@@ -27,15 +27,23 @@ COLUMNS = [
     "vendi",
     "psnr",
     "wrong_centroid_cost",
+    "dead",
+    "worth",
     "evaluations",
     "protocol",
 ]
 
 
-def write(settings: Params, evaluations: Sequence[Path], denoisings: Mapping[str, Path], out: Path) -> None:
+def write(
+    settings: Params,
+    evaluations: Sequence[Path],
+    denoisings: Mapping[str, Path],
+    healths: Mapping[str, Path],
+    out: Path,
+) -> None:
     """Write the table, a row for each of ``settings.sweep`` in that order.
 
-    ``denoisings`` are the denoising files by the names of the models. Means are over the classes; a spread is the
+    ``denoisings`` and ``healths`` are files by the names of the models. Means are over the classes; a spread is the
     standard deviation of that mean over the evaluation's repeated draws, not over trainings.
     """
     found = {}
@@ -56,6 +64,7 @@ def write(settings: Params, evaluations: Sequence[Path], denoisings: Mapping[str
                 "change": change(first, described(settings, name)),
                 **_quality(found[name]["rows"]),
                 **_denoising(artifacts.read_json(denoisings[model], "denoising")[0]["rows"]),
+                **_health(artifacts.read_json(healths[model], "health")[0]),
                 "protocol": protocol,
             }
         )
@@ -101,3 +110,10 @@ def _denoising(rows: Sequence[Mapping[str, Any]]) -> dict[str, float]:
     means = pd.DataFrame(rows).groupby("target")["psnr"].mean()
     right = means.get("right", means.get("none", np.nan))
     return {"psnr": float(right), "wrong_centroid_cost": float(right - means.get("wrong", np.nan))}
+
+
+def _health(found: Mapping[str, Any]) -> dict[str, float]:
+    """Of the worst block: the share of channels that are zero at every level, and what a wrong class in it alone costs
+    at the level where it costs most, in dB; of networks told features."""
+    worth = [max(levels.values()) for levels in found["worth"].values()]
+    return {"dead": max(found["dead_always"].values()), "worth": min(worth, default=np.nan)}

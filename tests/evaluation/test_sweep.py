@@ -47,11 +47,20 @@ def denoising(path, right, wrong):
     return path
 
 
+def health(path, dead, worth):
+    found = {
+        "dead_always": {"encoder0": dead / 2, "middle": dead},
+        "worth": {"encoder0": {"0.1": worth, "1": worth + 1}, "middle": {"0.1": worth + 2, "1": worth + 3}},
+    }
+    artifacts.write_json(path, found, artifacts.manifest("health", {}))
+    return path
+
+
 @pytest.fixture
 def files(settings, tmp_path):
     evaluations = [evaluation(tmp_path / f"{n}.json", n, base=i) for i, n in enumerate(settings.sweep)]
     denoisings = {n: denoising(tmp_path / f"{n}-d.json", 20.0 + i, 18.0) for i, n in enumerate(settings.sweep)}
-    return evaluations, denoisings
+    return evaluations, denoisings, {n: health(tmp_path / f"{n}-h.json", 0.5, 0.25) for n in settings.sweep}
 
 
 def test_each_row_says_what_differs_from_the_first_and_only_that(settings):
@@ -65,24 +74,32 @@ def test_each_row_says_what_differs_from_the_first_and_only_that(settings):
         "sweep-fixed": "network.learned_scale=false",
         "sweep-deviation": "network.deviation=true",
         "sweep-blind": "network.noise_embedding=0",
+        "sweep-detail": "training.noise.mean=-2.2 training.noise.std=1.3",
+        "sweep-slow": "training.learning_rate=0.0005",
+        "sweep-residual": "network.block.kind=residual",
+        "sweep-residual-detail": "network.block.kind=residual training.noise.mean=-2.2 training.noise.std=1.3",
+        "sweep-residual-slower": "network.block.kind=residual training.learning_rate=0.001",
+        "sweep-residual-faster": "network.block.kind=residual training.learning_rate=0.004",
+        "sweep-residual-between": "network.block.kind=residual training.partner_noise=between",
     }
 
 
 def test_numbers_are_means_over_classes_in_the_order_of_the_sweep(settings, files, tmp_path):
-    evaluations, denoisings = files
-    sweep.write(settings, evaluations[::-1], denoisings, tmp_path / "sweep.csv")
+    evaluations, *models = files
+    sweep.write(settings, evaluations[::-1], *models, tmp_path / "sweep.csv")
     table = pd.read_csv(tmp_path / "sweep.csv", keep_default_na=False)
     assert table["samples"].tolist() == list(settings.sweep)
     row = table.iloc[2]
     assert (row["accuracy"], row["accuracy_worst"], row["evaluations"]) == pytest.approx((2.4, 2.2, 40))
     assert (row["frechet"], row["frechet_spread"]) == pytest.approx((2.4, 3 / 2**0.5), rel=1e-5)
     assert (row["psnr"], row["wrong_centroid_cost"]) == pytest.approx((22.5, 4.0))
+    assert (row["dead"], row["worth"]) == (0.5, 1.25), "the most dead block, the least of the blocks' best levels"
 
 
 def test_a_missing_evaluation_and_two_protocols_are_refused(settings, files, tmp_path):
-    evaluations, denoisings = files
+    evaluations, *models = files
     with pytest.raises(UserError, match=f"needs the evaluations of {settings.sweep[-1]}"):
-        sweep.write(settings, evaluations[:-1], denoisings, tmp_path / "sweep.csv")
+        sweep.write(settings, evaluations[:-1], *models, tmp_path / "sweep.csv")
     evaluation(evaluations[0], settings.sweep[0], protocol="q")
     with pytest.raises(UserError, match="different protocols"):
-        sweep.write(settings, evaluations, denoisings, tmp_path / "sweep.csv")
+        sweep.write(settings, evaluations, *models, tmp_path / "sweep.csv")

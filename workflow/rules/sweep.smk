@@ -4,7 +4,8 @@
 rule sweep:
     input:
         evaluations=[project.path("evaluation", f"{name}.json") for name in project.params.sweep],
-        denoising=project.swept().values(),
+        denoising=project.swept("denoising").values(),
+        health=project.swept("health").values(),
     output:
         table=project.path("tables/sweep.csv"),
     log:
@@ -18,9 +19,10 @@ rule sweep:
         code=fingerprint("sweep.smk", "sweep"),
         settings=verbatim(project.settings()),
         sections=sorted(project.params.model_fields_set),
-        denoising=options("denoising", map("=".join, project.swept().items())),
+        denoising=options("denoising", map("=".join, project.swept("denoising").items())),
+        health=options("health", map("=".join, project.swept("health").items())),
     message:
         "The table of the sweep"
     shell:
-        "featdiff sweep --settings {params.settings:q} {params.denoising} --out {output.table} {input.evaluations}"
+        "featdiff sweep --settings {params.settings:q} {params.denoising} {params.health} --out {output.table} {input.evaluations}"
         " > {log} 2>&1"
