@@ -81,6 +81,7 @@ def test_each_row_says_what_differs_from_the_first_and_only_that(settings):
         "sweep-residual-slower": "network.block.kind=residual training.learning_rate=0.001",
         "sweep-residual-faster": "network.block.kind=residual training.learning_rate=0.004",
         "sweep-residual-between": "network.block.kind=residual training.partner_noise=between",
+        "sweep-residual-noised": "network.block.kind=residual training.partner_noise=same",
     }
 
 
