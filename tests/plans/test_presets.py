@@ -86,7 +86,9 @@ def test_images_between_classes_need_no_further_training(project):
 
 def test_the_sweep_is_one_target_with_one_table(project):
     planned = project.stale("--configfile", "params.yaml", "workflow/presets/sweep.yaml", "--", "sweep")
-    assert planned["sweep"] == 1 and planned["train"] == planned["evaluate"] == planned["denoise"] == 7
+    count = len(preset("sweep")["sweep"])
+    assert planned["sweep"] == 1 and planned["train"] == planned["evaluate"] == count
+    assert planned["denoise"] == planned["health"] == count
     assert "report" not in planned and "distances" not in planned
     assert "sweep" not in project.stale()
 
