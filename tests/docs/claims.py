@@ -335,7 +335,7 @@ PROTOCOL: dict[str, tuple[str, ...]] = {  # machines, versions, sizes of package
 TOLD: dict[str, tuple[int, ...]] = {
     "index": (0,),
     "default": (1,),
-    "sweep": (1,),
+    "sweep": (1, 3),
     "faults": (2,),
     "soft": (0,),
     "speed": (4,),

@@ -18,6 +18,7 @@ from tests.docs.pages import DOCS, ROOT, tables
 
 NUMBER = re.compile(r"(?<![\w.])[-−]?(?:\d[\d,]*\.?\d*|\.\d+)(?!\w)")
 VALUES = ("value", "mean", "spread", "frechet", "probability", "probability_spread", "taken", "psnr")
+VALUES += ("accuracy", "accuracy_worst", "recall", "vendi", "wrong_centroid_cost", "dead", "worth", "evaluations")
 
 
 @dataclass
@@ -51,6 +52,10 @@ SHOWN = [
     Shown("docs/results/between.md", 0, "between", ("line", "class"), "line == 'grass-gravel'"),
     Shown("docs/results/between.md", 1, "between", ("line", "class"), "line == 'brick-grass'"),
     Shown("docs/results/sweep.md", 0, "sweep-repeats", ("name",), without=(0, 5, 6)),
+    Shown("docs/results/sweep.md", 2, "sweep", ("samples",), without=(0,)),
+    Shown("docs/results/sweep.md", 4, "sweep-nearest", ("name",), without=(0,)),
+    Shown("docs/results/shapes.md", 0, "digits", ("samples",), without=(0,)),
+    Shown("docs/results/shapes.md", 1, "emoji", ("samples",), without=(0,)),
     Shown("docs/results/textures.md", 0, "ufoai", ("samples",)),
     Shown("docs/results/textures.md", 1, "ufoai-repeats", ("name", "measure"), "part == 'denoising'"),
     Shown("docs/results/textures.md", 2, "ufoai", ("samples",)),
