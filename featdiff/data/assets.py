@@ -63,7 +63,7 @@ ASSETS = {
     ),
     "emoji": Asset(
         "emoji-datasource-google@16.0.0",
-        "6d674cdf5246aaf258bfe6a8ad560b03294bbc33521a60ef44109a058b42fb6c",
+        "7b8ce033ed7ac4b4ff2433563bf599f599df6ce1b624fd980ddb4e00b6b927eb",
         package="fb5fd131b362aab7a55542d2a147a79708cce0a8b1c1bbacd470172708b5c438",
         client="npm",
         pack=npm.pack_emoji,

@@ -2,7 +2,7 @@
 
 ``emoji-datasource-google`` (MIT; the pictures Apache-2.0): Google's emoji, 64 x 64, in colour. The nine large groups of
 Unicode are the classes. An emoji and its skin tones lie in one half, so that no test image is a training image in
-another tone: of each class the quarter whose code points have the smallest SHA-256 is for testing.
+another tone: of each class the quarter whose own pictures have the smallest SHA-256 is for testing.
 
 ``mnist`` (MIT): ten thousand handwritten digits of MNIST, 28 x 28, gray.
 """
@@ -64,7 +64,8 @@ def _emoji(members: Members) -> Iterator[tuple[str, bytes]]:
         if emoji["category"] != "Component":  # bare skin tones
             by_class[emoji["category"].split()[0].lower()].append(emoji)
     for name, found in by_class.items():
-        found.sort(key=lambda emoji: hashlib.sha256(emoji["unified"].encode()).digest())
+        found = [emoji for emoji in found if emoji["has_img_google"]]
+        found.sort(key=lambda emoji: hashlib.sha256(members[PICTURES + emoji["image"]]).digest())  # copies side by side
         tests = round(TEST_SHARE * len(found))
         for i, emoji in enumerate(found):
             for picture in _pictures(emoji):
