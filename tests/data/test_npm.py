@@ -53,7 +53,7 @@ def test_emoji_keep_their_bytes_and_their_tones_and_a_quarter_of_each_group_is_f
         found = {name: packed.read(name) for name in packed.namelist()}
     pictures = {name.split("/")[2]: content for name, content in found.items()}
     shown = {i for i in range(40) if i % 10 != 9}
-    assert pictures.keys() == {f"{i}.png" for i in shown} | {f"{i}-tone.png" for i in range(0, 40, 3)}
+    assert pictures.keys() == {f"{i}.png" for i in shown} | {f"{i}-tone.png" for i in range(0, 40, 3) if i in shown}
     assert all(content == members[npm.PICTURES + name] for name, content in pictures.items())
     places = {}
     for name in found:
@@ -62,7 +62,7 @@ def test_emoji_keep_their_bytes_and_their_tones_and_a_quarter_of_each_group_is_f
         assert group == ("people" if number % 2 else "flags")
         places.setdefault(number, set()).add(half)
     assert all(len(halves) == 1 for halves in places.values()), "a tone lies in the other half"
-    assert 1 <= sum("test" in halves for halves in places.values()) == 9  # a quarter of 20 and of 16
+    assert sum("test" in halves for halves in places.values()) == 9  # a quarter of 20 and of 16
 
 
 def test_the_same_package_gives_the_same_zip(tmp_path):
