@@ -111,7 +111,7 @@ def edited(run):
     run.hold_training()
     snakemake = run.start("--", CENTROIDS)
     job = run.held()["JobId"]
-    file = run.root / "featdiff/seeds.py"
+    file = run.root / "featdiff/derived.py"
     file.write_text(file.read_text().replace("\n    return ", "\n    CHANGED\n    return ", 1) + "\n\nCHANGED = 1\n")
     for process in processes_of(job):
         os.kill(process, signal.SIGCONT)
