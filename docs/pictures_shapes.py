@@ -1,6 +1,6 @@
 """The pictures and tables of results/shapes.md, from the results of its commands: python docs/pictures_shapes.py digits
 
-(or emoji, whose names are the same). Writes docs/NAME.png, real test images beside samples of each kind of features and of labels, a class a row;
+(or emoji). Writes docs/NAME.png, real test images beside samples of each kind of features and of labels, a class a row;
 and docs/tables/NAME.csv, the sweep's table with the real test images as its last row.
 """
 
