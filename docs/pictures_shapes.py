@@ -14,6 +14,7 @@ import pandas as pd
 
 from featdiff.data import archive
 from featdiff.evaluation.class_means import class_means
+from featdiff.evaluation.protocol import ALL
 from featdiff.reporting.grids import spread_out
 
 RESULTS, HERE = Path("results"), Path(__file__).parent
@@ -52,7 +53,7 @@ def table(name: str) -> None:
     found = pd.read_csv(RESULTS / "tables/sweep.csv").drop(columns=["protocol"])
     rows = pd.DataFrame(json.loads((RESULTS / f"evaluation/real-{name}.json").read_text())["rows"])
     means = class_means(rows)["value"]
-    accuracy = rows[(rows["measure"] == "class_accuracy") & (rows["class"] != "all")]["value"]
+    accuracy = rows[(rows["measure"] == "class_accuracy") & (rows["class"] != ALL)]["value"]
     real = {"samples": f"real-{name}", "accuracy": means["class_accuracy"], "accuracy_worst": accuracy.min()}
     real |= {measure: means[measure] for measure in ("frechet", "recall", "vendi")}
     both = pd.concat([found, pd.DataFrame([real])], ignore_index=True)
