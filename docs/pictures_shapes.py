@@ -1,7 +1,7 @@
-"""The pictures and tables of results/shapes.md, from the results of its commands: python docs/pictures_shapes.py digits
+"""The picture and table of results/shapes.md, from the results of its commands: python docs/pictures_shapes.py digits
 
-(or emoji). Writes docs/NAME.png, real test images beside samples of each kind of features and of labels, a class a row;
-and docs/tables/NAME.csv, the sweep's table with the real test images as its last row.
+(or emoji). Writes, named after the preset, a picture of real test images beside samples of each kind of features and of
+labels, a class a row; and in docs/tables the sweep's table with the real test images as its last row.
 """
 
 import json

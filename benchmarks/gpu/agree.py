@@ -58,8 +58,7 @@ def step_of(
     objective = loop.Objective(denoiser, spec_of(held["network"]))
     forward = compiling.compiled(objective.forward, where) if compiled else objective.forward
     batch = loop.Batches(spec_of(held["network"]), held["archive"], CPU).batch(0)
-    x, t, z, _ = (part if part is None else part.to(where, dtype) for part in batch)
-    forward(x, t, z).backward()
+    forward(*(part if part is None else part.to(where, dtype) for part in batch)).backward()
     return {name: parameter.grad for name, parameter in denoiser.named_parameters() if parameter.grad is not None}
 
 

@@ -238,13 +238,17 @@ def test_the_gradient_of_a_batch_is_the_mean_of_its_slices_gradients(condition):
     assert (whole - mean).abs().max() < 1e-10 * whole.abs().max()
 
 
-def test_the_slices_of_all_processes_are_the_batch_of_one(tiny_spec, tiny_dataset):
+@pytest.mark.parametrize("told", ["label", "feature"])
+def test_the_slices_of_all_processes_are_the_batch_of_one(tiny_spec, tiny_dataset, told):
     images = archive.read(tiny_dataset, "dataset").select(split="train")
-    spec = tiny_spec.model_copy(update={"condition": "label"})
+    training = tiny_spec.training.model_copy(update={"partner_noise": "between", "target_dropout": 0.5})
+    spec = tiny_spec.model_copy(update={"condition": told, "training": training})
     whole = loop.Batches(spec, images, torch.device("cpu")).batch(7)
     slices = [loop.Batches(spec, images, torch.device("cpu"), share=(index, 4)).batch(7) for index in range(4)]
-    for part, (axis, expected) in enumerate(zip((0, 0, 1, 0), whole, strict=True)):
-        assert torch.equal(torch.cat([s[part] for s in slices], axis), expected)
+    assert [part is None for part in whole] == [False] * 4 + [told == "label"]
+    for part, (axis, expected) in enumerate(zip((0, 0, 1, 0, 0), whole, strict=True)):
+        if expected is not None:
+            assert torch.equal(torch.cat([s[part] for s in slices], axis), expected)
     with pytest.raises(UserError, match=r"batch of 16 images in groups of 4 can't be shared by 3 processes"):
         loop.Batches(tiny_spec, images, torch.device("cpu"), share=(0, 3))
 

@@ -22,6 +22,7 @@ from tests.workflow.slurm.conftest import ONE_THREAD
 pytestmark = pytest.mark.slow
 TARGET = "results/models/guided/checkpoint.safetensors"
 IMAGES = 1600  # of the training in the stories: ten states
+FEW = {"trainings": {"preview": {"images": 320}}}  # before rounding has grown to a difference
 CENTROIDS = "results/models/guided/centroids.npz"
 LOG = "results/logs/train/guided.log"
 
@@ -99,7 +100,8 @@ def cancelled_generic(run):
 
 
 def two_nodes(run):
-    """One training in two processes on two nodes, without GPUs."""
+    """One short training in two processes on two nodes, without GPUs."""
+    run.project.edit_params(FEW)
     asked = {"slurm_partition": "cpu", "processes": 2, "nodes": 2, "mpi": "srun", "tasks": 2}
     run.edit_profile({"set-resources": {"train": asked}})
     run.finish(run.start("--", TARGET))
@@ -243,15 +245,18 @@ def test_with_cluster_generic_a_cancelled_training_is_submitted_again_and_resume
     assert_one_right_checkpoint(run, trained)
 
 
-def test_one_training_on_two_nodes_learns_what_one_process_does(told, trained):
+def test_one_training_on_two_nodes_learns_what_one_process_does(told, trained, tmp_path):
+    reference = trained.copy(tmp_path / "clone")
+    reference.edit_params(FEW)
+    reference.snakemake("--", TARGET)
     run = told(two_nodes)
     assert states(run) == [("COMPLETED", 0)]
     assert run.jobs()[0]["NumNodes"] == "2"
     assert run.written(TARGET) == 1
-    ours, alone = (checkpoint.read_tensors(one.root / TARGET)[0] for one in (run, trained))
+    ours, alone = (checkpoint.read_tensors(one.root / TARGET)[0] for one in (run, reference))
     assert ours.keys() == alone.keys()
-    # sums in another order, at each step: how far that leads by the end depends on the draws
-    assert max(float((ours[name] - alone[name]).abs().max()) for name in alone) < 3e-4
+    # sums in another order at each step; a process that learned from its half alone would be a hundred times further
+    assert max(float((ours[name] - alone[name]).abs().max()) for name in alone) < 1e-4
 
 
 def test_jobs_of_a_run_whose_code_is_edited_run_nothing_upstream_and_the_run_says_what_is_to_be_made_again(
