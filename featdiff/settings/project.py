@@ -69,12 +69,14 @@ class Params(Settings):
                     f"networks.{model.network}, whose smallest scale is 1/{factor} of them: choose a multiple of "
                     f"{factor}, or fewer widths"
                 )
-            regions = self.networks[model.network].grid
-            if size // factor < regions:
+            network = self.networks[model.network]
+            deepest = max(len(network.widths) - 1 if b == "middle" else int(b[-1]) for b in network.matched_blocks)
+            side = size // (network.patch * 2**deepest)
+            if side < network.grid:
                 raise ValueError(
-                    f"models.{name}: at the smallest scale of networks.{model.network} an image of {size} pixels "
-                    f"(datasets.{model.dataset}.layout.size) has {size // factor} positions a side, fewer than its "
-                    f"grid of {regions}: set grid lower, or fewer widths"
+                    f"models.{name}: in a matched block of networks.{model.network} an image of {size} pixels "
+                    f"(datasets.{model.dataset}.layout.size) has {side} positions a side, fewer than its grid of "
+                    f"{network.grid}: set grid lower, or match blocks of a larger scale"
                 )
         for name, sampling in self.samplings.items():
             _need(f"samplings.{name}.model", sampling.model, self.models)

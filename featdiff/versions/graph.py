@@ -87,6 +87,7 @@ def read_graph() -> Graph:
     from snakemake.settings.types import ConfigSettings, DAGSettings, OutputSettings, ResourceSettings
 
     need_root()
+    load()  # Snakemake's own words about a broken file are a traceback
     if sources := sys.modules.get("workflow.sources"):
         sources.CODES.clear()  # what an earlier reading in this process found
     output = OutputSettings(dryrun=True, log_level_override=logging.ERROR, enable_file_logging=False)

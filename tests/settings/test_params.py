@@ -272,6 +272,13 @@ def test_a_missing_or_broken_file_is_one_clear_message(tmp_path):
         load(tmp_path / "params.yaml")
 
 
+def test_a_grid_of_regions_is_refused_only_where_a_matched_block_has_fewer_positions(values):
+    values["networks"]["small"] = {"widths": [8, 8, 8, 8], "grid": 4}
+    refused(values, r"has 3 positions a side, fewer than its grid of 4")
+    values["networks"]["small"]["matched"] = ["encoder0", "encoder2", "decoder0"]
+    parse(Params, values, "params.yaml")
+
+
 def test_sampling_beyond_the_centroids_grid_is_refused_where_the_grid_is_used(values):
     values["samplings"]["guided"]["sigma_start"] = 80
     parse(Params, values, "params.yaml")

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from featdiff.errors import UserError
+from featdiff.versions.graph import read_graph
 from featdiff.versions.running import arguments, profile_path, why_not_recorded
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -46,3 +47,11 @@ def test_a_profile_is_a_name_or_a_path(tmp_path):
 def test_arguments_that_snakemake_does_not_know_are_refused_in_its_words():
     with pytest.raises(UserError, match="--no-such-option"):
         why_not_recorded(arguments(profile_path("local"), ["--no-such-option"]))
+
+
+def test_a_broken_settings_file_is_one_clear_message_before_snakemake_reads_it(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "Snakefile").write_text('configfile: "params.yaml"\n')
+    (tmp_path / "params.yaml").write_text("datasets: [a, {\n")
+    with pytest.raises(UserError, match=r"params\.yaml: not valid YAML(.|\n)*line 2"):
+        read_graph()
