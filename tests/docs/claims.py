@@ -328,6 +328,7 @@ PROTOCOL: dict[str, tuple[str, ...]] = {  # machines, versions, sizes of package
     "default": ("2.13", "46", "95%", "97%", "15%"),
     "gpu": ("80", "3.12", "2.11"),
     "guidance": ("576",),
+    "shapes": ("21",),
     "mixtures": ("81", "84%", "-2"),  # the shares of paths: tests/mixture/test_claims.py
     "soft": ("193",),
     "textures": ("336",),

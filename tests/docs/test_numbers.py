@@ -55,6 +55,7 @@ SHOWN = [
     Shown("docs/results/sweep.md", 2, "sweep", ("samples",), without=(0,)),
     Shown("docs/results/sweep.md", 4, "sweep-nearest", ("name",), without=(0,)),
     Shown("docs/results/shapes.md", 0, "digits", ("samples",), without=(0,)),
+    Shown("docs/results/shapes.md", 1, "emoji", ("samples",), without=(0,)),
     Shown("docs/results/textures.md", 0, "ufoai", ("samples",)),
     Shown("docs/results/textures.md", 1, "ufoai-repeats", ("name", "measure"), "part == 'denoising'"),
     Shown("docs/results/textures.md", 2, "ufoai", ("samples",)),
