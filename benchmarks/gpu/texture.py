@@ -45,7 +45,7 @@ def run(scale: Scale, tell: Callable[..., None]) -> None:
         shard = folder / "0.zip"
         command("sample-shard", sampling, "--model", model, "--centroids", table, "--shard", "0", "--out", shard)
         tell(sample_s=time.perf_counter() - start)
-        from featdiff.sampling.shards import gather
+        from featdiff.sampling.gathering import gather
 
         gather([shard], drawn)
         measure(scale, folder, Path(data), drawn, count, tell)

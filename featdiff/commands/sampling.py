@@ -39,7 +39,7 @@ def sample_shard(
 
 def gather(shards: Annotated[list[Path], typer.Argument(help="All shards of one sampling.")], out: Out) -> None:
     """Put the shards of a sampling together into one archive."""
-    from featdiff.sampling.shards import gather as run
+    from featdiff.sampling.gathering import gather as run
 
     run(shards, out)
 

@@ -1,4 +1,4 @@
-"""Sampling scattered over jobs: which images a shard draws, how it draws them, how shards are gathered.
+"""Sampling scattered over jobs: which images a shard draws, and how it draws them.
 
 Image ``number`` of class ``label`` has a stream of noise of its own, and a part batch is padded where its size would
 change the sums, so an image is the same, bit for bit on the CPU, however the work is sharded.
@@ -160,26 +160,6 @@ def _size(count: int, settings: Sampling, device: torch.device) -> int:
     if settings.compile is True:
         return settings.batch
     return count if is_gpu(device) else min(settings.batch, -(-count // PART) * PART)
-
-
-def gather(shards: list[Path], out: Path) -> None:
-    """Put the shards of one sampling together, in the order of label and index; refuse strangers and gaps."""
-    parts = [archive.read(path, "shard") for path in shards]
-    first = parts[0].made
-    for path, part in zip(shards, parts, strict=True):
-        if (part.made.settings, part.made.inputs) != (first.settings, first.inputs):
-            raise UserError(f"{path}: a shard of another sampling than {shards[0]}; delete it and run again")
-    index = pd.concat([p.index for p in parts], ignore_index=True)
-    settings = Sampling.model_validate(first.settings)
-    labels = sorted(index["label"].unique())
-    expected = {(label, i) for label in labels for i in range(settings.images)}
-    found = set(zip(index["label"], index["index"], strict=True))
-    if len(shards) != settings.shards or found != expected or len(index) != len(expected):
-        raise UserError(f"{out}: {len(shards)} shards hold {len(index)} images, {len(expected)} were expected")
-    order = np.lexsort((index["index"], index["label"]))
-    images = np.concatenate([p.images for p in parts if len(p.images)])[order]
-    made = artifacts.manifest("samples", settings, by=gather).model_copy(update={"inputs": first.inputs})
-    archive.write(out, images, index.iloc[order].reset_index(drop=True), made)
 
 
 def _corrupted(trained: Checkpoint, chosen: Path | None) -> Corrupted | None:

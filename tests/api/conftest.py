@@ -6,7 +6,8 @@ import pytest
 
 from featdiff.data import archive
 from featdiff.features.centroids import extract
-from featdiff.sampling.shards import gather, sample_shard
+from featdiff.sampling.gathering import gather
+from featdiff.sampling.shards import sample_shard
 from featdiff.settings.centroids import Centroids
 from featdiff.settings.sampling import Sampling
 

@@ -27,6 +27,7 @@ from featdiff.models import checkpoint
 from featdiff.networks.denoiser import NetworkDenoiser
 from featdiff.reporting import mixture as mixture_page
 from featdiff.sampling import shards
+from featdiff.sampling.gathering import gather
 from featdiff.settings.base import parse
 from featdiff.settings.centroids import Centroids, Denoising, Distances
 from featdiff.settings.evaluation import Evaluation, Lite0
@@ -73,7 +74,7 @@ def folder(tiny_dataset, tiny_checkpoint, tiny_spec, tmp_path_factory) -> Path:
     data, model, table = made / "dataset.zip", made / "checkpoint.safetensors", made / "centroids.npz"
     centroids.extract(Centroids(levels=3, images_per_class=8, draws=1), data, model, table)
     shards.sample_shard(sampling, model, table, 0, made / "shard.zip")
-    shards.gather([made / "shard.zip"], made / "samples.zip")
+    gather([made / "shard.zip"], made / "samples.zip")
     embedding.embed(SETTINGS, data, "dataset", made / "features.npz")
     embedding.embed(SETTINGS, made / "samples.zip", "samples", made / "features-samples.npz")
     for name in ("evaluation", "real"):

@@ -16,6 +16,7 @@ from featdiff.kinds.guidance import (
 )
 from featdiff.models.guided import GuidedDenoiser, Source
 from featdiff.sampling import shards
+from featdiff.sampling.gathering import gather
 from featdiff.settings.centroids import Centroids
 from featdiff.settings.sampling import Sampling
 from featdiff.training.loop import train
@@ -173,7 +174,7 @@ def test_samples_tell_their_class_and_their_cost(told, tmp_path):
         part, out = tmp_path / f"{name}.part.zip", tmp_path / f"{name}.zip"
         model = told["only" if name == "only" else "label"].checkpoint
         shards.sample_shard(settings, model, None, 0, part, weak=told["weak"] if name == "autoguidance" else None)
-        shards.gather([part], out)
+        gather([part], out)
         drawn = archive.read(out, "samples")
         assert drawn.labels.tolist() == labels and set(drawn.index["evaluations"]) == {cost}
         assert np.isfinite(drawn.images).all() and ("weak_checkpoint" in drawn.made.inputs) == (name == "autoguidance")
@@ -195,7 +196,7 @@ def test_example_images_of_new_classes_guide_to_them_under_their_names(tiny_data
         shards.sample_shard(
             Sampling.model_validate({**row, "batch": 2}), tiny_checkpoint, tmp_path / f"{name}.npz", 0, shard
         )
-        shards.gather([shard], tmp_path / f"{name}.samples.zip")
+        gather([shard], tmp_path / f"{name}.samples.zip")
     new, own = (archive.read(tmp_path / f"{name}.samples.zip", "samples") for name in ("new", "own"))
     assert new.classes == ["dots", "lines"] and np.array_equal(new.images, own.images)
 

@@ -40,7 +40,10 @@ def write_pictures(folder, width, height, ending):
 
 @pytest.mark.parametrize(
     ("name", "row", "pictures", "size"),
-    [("celeba64", "celeba-momentum", CELEBA, 64), ("cifar10", "cifar-feature", CIFAR, 32)],
+    [
+        pytest.param("celeba64", "celeba-momentum", CELEBA, 64, marks=pytest.mark.exhaustive),
+        ("cifar10", "cifar-feature", CIFAR, 32),
+    ],
 )
 def test_a_preset_that_waits_for_its_images_runs_from_pictures_to_measures(project, name, row, pictures, size):
     for folder, picture in pictures.items():

@@ -13,6 +13,7 @@ from featdiff.errors import UserError
 from featdiff.features import centroids, denoising
 from featdiff.models import checkpoint
 from featdiff.sampling import corrupted, shards
+from featdiff.sampling.gathering import gather
 from featdiff.settings.centroids import Centroids, Denoising
 from featdiff.settings.corruption import LevelsSpec
 from featdiff.settings.network import Network
@@ -83,7 +84,7 @@ def draw(settings, model, table, chosen, folder):
     parts = [folder / f"{k}.zip" for k in range(settings.shards)]
     for k, part in enumerate(parts):
         shards.sample_shard(settings, model, table, k, part, chosen=chosen)
-    shards.gather(parts, folder / "samples.zip")
+    gather(parts, folder / "samples.zip")
     return archive.read(folder / "samples.zip", "samples")
 
 

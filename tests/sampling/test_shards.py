@@ -9,6 +9,7 @@ from featdiff.errors import UserError
 from featdiff.features import centroids
 from featdiff.kinds.samplers import SAMPLERS
 from featdiff.sampling import shards
+from featdiff.sampling.gathering import gather
 from featdiff.sampling.shards import Draw
 from featdiff.settings.centroids import Centroids
 from featdiff.settings.sampling import Sampling
@@ -42,7 +43,7 @@ def draw(settings, model, table, folder):
     parts = [folder / f"{k}.zip" for k in range(settings.shards)]
     for k, part in enumerate(parts):
         shards.sample_shard(settings, model, table, k, part)
-    shards.gather(parts, folder / "samples.zip")
+    gather(parts, folder / "samples.zip")
     return archive.read(folder / "samples.zip", "samples")
 
 
@@ -113,11 +114,11 @@ def test_a_missing_shard_or_a_stranger_is_refused(tiny_checkpoint, table, tmp_pa
     for k, path in enumerate(paths):
         shards.sample_shard(row, tiny_checkpoint, table, k, path)
     with pytest.raises(UserError, match="1 shards hold 5 images"):
-        shards.gather(paths[:1], tmp_path / "samples.zip")
+        gather(paths[:1], tmp_path / "samples.zip")
     stranger = tmp_path / "stranger.zip"
     shards.sample_shard(row.model_copy(update={"seed": 4}), tiny_checkpoint, table, 1, stranger)
     with pytest.raises(UserError, match="a shard of another sampling"):
-        shards.gather([paths[0], stranger], tmp_path / "samples.zip")
+        gather([paths[0], stranger], tmp_path / "samples.zip")
     assert not (tmp_path / "samples.zip").exists()
 
 
