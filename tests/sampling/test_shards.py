@@ -1,5 +1,8 @@
 """Sampling is the same however it is sharded; gathering refuses what does not belong together."""
 
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 import torch
@@ -138,3 +141,8 @@ def test_part_batches_are_padded_on_a_cpu_to_a_multiple_compiled_to_the_batch_an
     assert sizes["cpu", False] == [16, 16, 40, 40]
     assert sizes["cuda", False] == [3, 16, 33, 40]
     assert sizes["cpu", True] == sizes["cuda", True] == [40] * 4
+
+
+def test_gathering_starts_without_torch():
+    code = "import sys, featdiff.sampling.gathering; assert 'torch' not in sys.modules"
+    subprocess.run([sys.executable, "-c", code], check=True)
