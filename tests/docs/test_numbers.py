@@ -41,6 +41,8 @@ SOFT, ROW = ("corruption", "sampler", "spacing"), ("name", "measure")
 SHOWN = [
     Shown("docs/results/guidance.md", 0, "guidance", without=(0, 1, 6), **GUIDANCE),
     Shown("docs/results/guidance.md", 2, "repeats", ROW, "part == 'denoising'", other=("share",)),
+    Shown("docs/results/guidance.md", 3, "alternatives", ("samples",), without=(0, 1)),
+    Shown("docs/results/variance.md", 1, "alternatives", ("samples",), without=(0, 1)),
     Shown("docs/results/index.md", 1, "default-repeats", ("name",), "`class` == 'mean of classes'", without=(0, 5)),
     Shown("README.md", 0, "default-repeats", ("name",), "`class` == 'mean of classes'", without=(0, 5)),
     Shown("docs/results/default.md", 0, "quality", ("samples", "measure"), without=(0, 1)),
@@ -220,7 +222,7 @@ def test_the_errors_of_few_examples_are_those_of_their_table():
 
 
 def test_the_spreads_of_samplers_are_those_of_their_table():
-    found, (exact, textures) = (
+    found, (exact, _, textures) = (
         json.loads((DOCS / "tables/variance.json").read_text()),
         tables(DOCS / "results/variance.md"),
     )
