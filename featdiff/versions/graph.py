@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from featdiff.errors import UserError
-from featdiff.settings.project import load
+from featdiff.settings.project import Params, load
 
 CHECKSUM_LIMIT = 10**10  # bytes up to which Snakemake compares content and not times, as in workflow/profiles
 SHOWN = 3  # files named in one reason
@@ -87,7 +87,7 @@ def read_graph() -> Graph:
     from snakemake.settings.types import ConfigSettings, DAGSettings, OutputSettings, ResourceSettings
 
     need_root()
-    load()  # Snakemake's own words about a broken file are a traceback
+    params = load()  # before Snakemake, whose own words about a broken file are a traceback
     if sources := sys.modules.get("workflow.sources"):
         sources.CODES.clear()  # what an earlier reading in this process found
     output = OutputSettings(dryrun=True, log_level_override=logging.ERROR, enable_file_logging=False)
@@ -97,13 +97,13 @@ def read_graph() -> Graph:
         )
         dag_api = workflow.dag(DAGSettings(force_incomplete=True, max_checksum_file_size=CHECKSUM_LIMIT))
         dag_api.execute_workflow(executor="dryrun")
-        return _Reader(workflow._workflow).graph()
+        return _Reader(workflow._workflow, params).graph()
 
 
 class _Reader:
     """Turns Snakemake's jobs into stages."""
 
-    def __init__(self, workflow: Any) -> None:
+    def __init__(self, workflow: Any, params: Params) -> None:
         self.dag = workflow.dag
         self.metadata = workflow.persistence.metadata
         self.order = {rule.name: number for number, rule in enumerate(workflow.rules)}
@@ -111,9 +111,8 @@ class _Reader:
         self.jobs = sorted(jobs, key=lambda job: (self.order[job.rule.name], sorted(job.output)))
         self.stale = set(self.dag.needrun_jobs(exclude_finished=False))
         self.makers = {file: job for job in self.jobs for file in job.output}
-        rows = load().datasets.items()
         self.codes = sys.modules["workflow.sources"].CODES  # the Snakefile imported it
-        self.source_paths = {name: str(getattr(row.source, "path", "")) for name, row in rows}
+        self.source_paths = {name: str(getattr(row.source, "path", "")) for name, row in params.datasets.items()}
 
     def graph(self) -> Graph:
         stages = tuple(self.stage(job) for job in self.jobs if not _is_temporary(job))
