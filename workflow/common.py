@@ -13,6 +13,8 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any, Literal
 
+import yaml
+
 from featdiff import extending
 from featdiff.data.counting import judged, needs_of
 from featdiff.data.needs import as_json, shown
@@ -25,7 +27,23 @@ from featdiff.settings.data import AssetSource, PackagedSource, ZipSource
 from featdiff.settings.evaluation import FETCHED, INCEPTION_VARIABLE, Inception
 from featdiff.settings.project import Params
 
+SETTINGS = "params.yaml"
 REAL = "real-"  # the real test images of data set D are evaluated under the name real-D: the floor
+
+
+def _settings(config: dict[str, Any]) -> Params:
+    """The settings of a run. An overlay that changes a row which the settings file lacks is told so."""
+    try:
+        return parse(Params, config, f"{SETTINGS}, with --configfile and --config where given")
+    except UserError as error:
+        own = (yaml.safe_load(Path(SETTINGS).read_text(encoding="utf-8")) or {}).get("samplings") or {}
+        changed = [name for name in config.get("samplings") or {} if f"samplings.{name}.model: Field req" in str(error)]
+        hints = [
+            f"  {SETTINGS} has no row samplings.{name}: put it back, or take it out of the file that changes it"
+            for name in changed
+            if name not in own
+        ]
+        raise UserError("\n".join([str(error), *hints])) from None
 
 
 class Project:
@@ -36,7 +54,7 @@ class Project:
         try:
             self._check_results()
             extending.load()
-            self.params = parse(Params, config, "params.yaml, with --configfile and --config where given")
+            self.params = _settings(config)
             self.models = sorted(self.params.models)
             self.samplings = sorted(self.params.samplings)
             shown = {self.params.dataset_of(sampling) for sampling in self.samplings}

@@ -94,6 +94,15 @@ def test_a_bad_setting_ends_with_one_message_that_names_it(project, change, word
     assert all(word in done.stderr for word in words), done.stderr
 
 
+def test_an_overlay_that_changes_a_row_which_is_gone_names_the_row(project):
+    rows = yaml.safe_load((project.root / "params.yaml").read_text())
+    del rows["samplings"]["guided-strong"]
+    (project.root / "params.yaml").write_text(yaml.safe_dump(rows))
+    done = project.run("snakemake", "--workflow-profile", "workflow/profiles/tiny", "--dry-run", ok=False)
+    assert done.returncode == 2
+    assert "params.yaml has no row samplings.guided-strong: put it back, or take it out" in done.stderr
+
+
 def test_missing_images_are_named_before_anything_runs(project):
     project.edit_params({"datasets": {"textures": {"source": {"kind": "folder", "path": "my images"}}}})
     text = (project.root / "params.yaml").read_text().replace("      name: skimage-textures\n", "")
