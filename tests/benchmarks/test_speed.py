@@ -103,7 +103,7 @@ def test_shares_have_a_table_of_their_own_with_images_and_operations_a_second(co
     assert text.count("| bf16 | 50 | 4 | 0.250 | 0.250 to 0.250 | 1 |") == 3
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 def test_the_lines_of_a_gpu_run_on_a_cpu_at_a_small_size(contest, tmp_path):
     import lines
     import table

@@ -45,7 +45,7 @@ COUNTS = [
 @pytest.mark.parametrize("sizes", COUNTS)
 @pytest.mark.parametrize("size", [20, 10**6])
 def test_one_law_on_both_sides_is_at_no_kernel_distance(sizes, size):
-    assert abs(errors_from(distances(sizes, 1500, size), 0)) < 3.5
+    assert abs(errors_from(distances(sizes, 500, size), 0)) < 3.5
 
 
 @pytest.mark.parametrize("sizes", [c for c in COUNTS if c.fixed])

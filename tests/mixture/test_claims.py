@@ -33,7 +33,7 @@ ROUNDING = 5e-4
 
 @pytest.fixture(scope="module")
 def triangle() -> pd.DataFrame:
-    case = GuidanceCase(law=MixtureLaw(means=TRIANGLE), target=0, etas=ETAS, time=10.0, steps=2000, paths=20_000)
+    case = GuidanceCase(law=MixtureLaw(means=TRIANGLE), target=0, etas=ETAS, time=10.0, steps=2000, paths=10_000)
     return pd.DataFrame(run_case("triangle", case, threads=2).rows)
 
 

@@ -10,7 +10,7 @@ from PIL import Image
 from featdiff import artifacts
 from featdiff.data import archive
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.exhaustive
 CELEBA = {"celeba/faces": (178, 218, "jpg")}
 CIFAR = {f"cifar10/{name}": (32, 32, "png") for name in ("cat", "dog", "frog")}
 
@@ -41,7 +41,7 @@ def write_pictures(folder, width, height, ending):
 @pytest.mark.parametrize(
     ("name", "row", "pictures", "size"),
     [
-        pytest.param("celeba64", "celeba-momentum", CELEBA, 64, marks=pytest.mark.exhaustive),
+        ("celeba64", "celeba-momentum", CELEBA, 64),
         ("cifar10", "cifar-feature", CIFAR, 32),
     ],
 )

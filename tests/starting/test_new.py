@@ -25,12 +25,20 @@ from featdiff.starting import timing
 from featdiff.starting.start import training_images
 
 RNG = np.random.default_rng(0)
+MEASURE = timing.measure
 
 
 @pytest.fixture(autouse=True)
 def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A clean folder outside the repository, and a short timing."""
+    """A clean folder outside the repository, and the speed of a machine that nobody has to time."""
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(timing, "measure", lambda spec, size, channels: timing.Speed(100.0, 1000.0))
+
+
+@pytest.fixture
+def timed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """This machine's own speed, by a short timing."""
+    monkeypatch.setattr(timing, "measure", MEASURE)
     monkeypatch.setattr(timing, "SECONDS", 0.05)
 
 
@@ -83,7 +91,7 @@ def prepared(project: str) -> archive.ImageArchive:
 # --- sources ----------------------------------------------------------------------------------------------------------
 
 
-def test_class_folders_become_a_project_with_a_word_on_each_choice() -> None:
+def test_class_folders_become_a_project_with_a_word_on_each_choice(timed: None) -> None:
     told = said("new", pets())
     assert "24 images of 2 classes" in told and "cat: 12" in told and "all 40 x 36" in told
     assert "gray: 2, colour: 22" in told and "rgb, as most are: 2 gray and 22 in colour" in told
@@ -97,7 +105,7 @@ def test_class_folders_become_a_project_with_a_word_on_each_choice() -> None:
     assert read.classes == ["cat", "dog"] and read.images.shape[1:] == (32, 32, 3)
 
 
-def test_the_other_answer_a_size_and_the_time_of_a_training_can_be_asked_for() -> None:
+def test_the_other_answer_a_size_and_the_time_of_a_training_can_be_asked_for(timed: None) -> None:
     said("new", pets(), "mine", "--mode", "gray", "--size", "16", "--minutes", "0.2")
     settings = load("mine/params.yaml")
     (dataset,) = settings.datasets.values()

@@ -121,7 +121,10 @@ def pristine(tmp_path_factory: pytest.TempPathFactory) -> Project:
             shutil.copytree(source, target, ignore=shutil.ignore_patterns("__pycache__", ".*"))
         else:
             shutil.copy2(source, target)
-    return Project(root)
+    project = Project(root)
+    project.stale()  # what it reads of the code is kept in .featdiff, and copied from there
+    shutil.rmtree(root / ".snakemake")
+    return project
 
 
 @pytest.fixture

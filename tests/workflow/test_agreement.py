@@ -10,19 +10,14 @@ from benchmarks.agreement import ask, changes, need_settled, summary
 pytestmark = pytest.mark.slow
 SOME = {
     "trainings.preview.learning_rate": "train-guided",
-    "trainings.preview.save_every": None,
     "samplings.guided.sampler.kind": "gather-guided",
-    "report.images_per_class": "report",
     "models.mixture.condition": "centroids-mixture",  # a stage that was not there
     "featdiff/evaluation/kernel.py": "evaluate-guided",
     "featdiff/ledger.py": None,
     "featdiff/training/loop.py commented": None,
     "workflow/rules/sample.smk": "gather-mixture",
-    "workflow/common.py": None,
-    "photographs/brick/brick.png altered": "prepare-textures",
     "photographs/brick/new-textures.png added": "prepare-textures",
     "results/models/guided/centroids.npz deleted": "centroids-guided",
-    "results/models/guided/progress.zip deleted": "progress-guided",
 }
 
 

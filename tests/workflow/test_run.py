@@ -152,7 +152,7 @@ def test_a_training_killed_half_way_resumes_to_the_same_bits(finished, tmp_path)
     target = "results/models/guided/checkpoint.safetensors"
     whole = (project.root / target).read_bytes()
     (project.root / target).unlink()
-    shutil.rmtree(project.root / ".featdiff")
+    shutil.rmtree(project.root / ".featdiff/state")
     run = subprocess.Popen(
         ["snakemake", "--workflow-profile", "workflow/profiles/local", "--", target],
         cwd=project.root,

@@ -189,27 +189,26 @@ def test_dvc_shows_what_differs_between_two_versions(second, tmp_path):
     assert "results/tables/quality.csv" in page.replace("\\u002f", "/")
 
 
-def test_an_experiment_in_the_folder_and_one_beside_it_run_the_stale_stages_and_no_other(recorded, tmp_path):
+EXPERIMENT = ("--set-param", "samplings.mixture.images=24", "gather-mixture")
+
+
+def test_an_experiment_runs_the_stale_stage_and_no_other(recorded, tmp_path):
     project = recorded.copy(tmp_path / "clone")
     before = lock_of(project)
-    project.run("dvc", "exp", "run", "--name", "here", "--set-param", "samplings.mixture.images=24", "gather-mixture")
+    project.run("dvc", "exp", "run", "--name", "here", *EXPERIMENT)
     changed = {name for name, stage in lock_of(project).items() if stage != before[name]}
     assert changed == {"gather-mixture"}
     assert stale(project) == MIXTURE_ONLY - {"gather-mixture"}
+
+
+@pytest.mark.exhaustive
+def test_an_experiment_beside_the_folder_leaves_it_alone_and_ends_as_one_in_it(recorded, tmp_path):
+    project = recorded.copy(tmp_path / "clone")
+    project.run("dvc", "exp", "run", "--name", "here", *EXPERIMENT)
     here = (project.root / "dvc.lock").read_bytes()
     project.run("git", "checkout", "--quiet", ".")
     project.run("dvc", "checkout")
-    project.run(
-        "dvc",
-        "exp",
-        "run",
-        "--temp",
-        "--name",
-        "beside",
-        "--set-param",
-        "samplings.mixture.images=24",
-        "gather-mixture",
-    )
+    project.run("dvc", "exp", "run", "--temp", "--name", "beside", *EXPERIMENT)
     assert project.run("git", "status", "--short").stdout == ""
     assert project.run("git", "show", f"{experiment(project, 'beside')}:dvc.lock").stdout.encode() == here
 

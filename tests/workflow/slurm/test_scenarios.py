@@ -158,7 +158,7 @@ def told(on_cluster, trained, tmp_path_factory):
     runs = {story: on_cluster(trained.copy(tmp_path_factory.mktemp("story") / "clone")) for story in STORIES}
     for run in runs.values():
         (run.root / TARGET).unlink()
-        shutil.rmtree(run.root / ".featdiff")
+        shutil.rmtree(run.root / ".featdiff/state")
         run.edit_profile(ONE_THREAD)
         run.edit_profile(ONE_THREAD, name="generic")
     with ThreadPoolExecutor(len(runs)) as pool:
