@@ -5,7 +5,7 @@ results/tables/repeats.csv: name the picture after it.
 
 samples.png         real test patches beside guided samples, by class       after: make run
 training-time.png   accuracy, distance and recall by images seen            after: the command of results/default.md
-guidance.png        accuracy against diversity, and its and repeats' tables after: the command of results/guidance.md
+guidance.png        distance against diversity, and its and repeats' tables after: the command of results/guidance.md
 between.png         images between classes, and tables/between.csv          after: the command of results/between.md
 evaluations.png     quality against cost, and tables/evaluations.csv        after: the command of results/evaluations.md
 ufoai.png           real patches and samples, and tables/ufoai.csv       after: the command of results/textures.md
@@ -38,7 +38,7 @@ from featdiff.settings.sampling import Sampling
 RESULTS, HERE = Path("results"), Path(__file__).parent
 COLUMNS, ROWS = 9, 2
 COPY = re.compile(r"-seed-\d+$")  # how a repeated row's copies are called
-LEAST = 0.85  # share taken for their class, below which the picture of guidance does not go
+MOST = 190  # distance, above which the picture of guidance does not go
 PANELS = {"class_accuracy": "class accuracy", "frechet": "Lite0 Frechet distance", "recall": "recall"}
 
 
@@ -100,7 +100,7 @@ def training_time(settings: Params) -> None:
 
 
 def guidance(settings: Params) -> None:
-    """Class accuracy against recall and Vendi score, a curve for each kind of guidance; their numbers as a table."""
+    """Distance against recall and Vendi score, a curve for each kind of guidance; their numbers as a table."""
     rows = settings.samplings | {name: _sampling(row) for name, row in _overlay("guidance")["samplings"].items()}
     rows = {name: row for name, row in rows.items() if _evaluation(name).exists()}
     names = [*rows, "real-" + settings.models[settings.samplings[settings.report.guided].model].dataset]
@@ -118,19 +118,22 @@ def guidance(settings: Params) -> None:
     table["trainings"] = table["samples"].map(trained).fillna(1).astype(int)
     table.to_csv(HERE / "tables/guidance.csv", index=False, lineterminator="\n", float_format="%.4f")
     keep(over, "repeats")
+    _denoising(over, ("guided-dropout", "mixture")).to_csv(
+        HERE / "tables/guidance-denoising.csv", index=False, lineterminator="\n", float_format="%.3f"
+    )
     real = frontier.real_images(quality, names[-1]).set_index("measure")
     figure, axes = plt.subplots(1, 2, figsize=(9, 4.6), layout="constrained", sharey=True)
     for axis, (measure, title) in zip(axes, frontier.DIVERSITY.items(), strict=True):
         for family, its in table.groupby("family", sort=False):
             wide = its.pivot(index="strength", columns="measure", values=["value", "spread"])
-            x, y = (wide["value"][m] for m in (measure, frontier.CONFIDENCE))
-            bars = wide["spread"].where(y > LEAST)  # none of a mark outside of the picture
+            x, y = (wide["value"][m] for m in (measure, "frechet"))
+            bars = wide["spread"].where(y < MOST)  # none of a mark outside of the picture
             lone = len(wide) == 1
             style = {"marker": "*" if lone else "o", "linestyle": "none" if lone else "-", "label": family}
             drawn = axis.errorbar(
                 x,
                 y,
-                bars[frontier.CONFIDENCE],
+                bars["frechet"],
                 bars[measure],
                 elinewidth=0.6,
                 markersize=8 if lone else 5,
@@ -144,12 +147,12 @@ def guidance(settings: Params) -> None:
                 axis.annotate(
                     f"{strength:g}", place, (2, 5), textcoords="offset points", fontsize=7, color=drawn[0].get_color()
                 )
-        axis.plot(real["value"][measure], real["value"][frontier.CONFIDENCE], "ks", label="real test images")
+        axis.plot(real["value"][measure], real["value"]["frechet"], "ks", label="real test images")
         wide = table.pivot(index="samples", columns="measure", values="value")
-        seen = [*wide[wide[frontier.CONFIDENCE] > LEAST][measure], real["value"][measure]]
+        seen = [*wide[wide["frechet"] < MOST][measure], real["value"][measure]]
         margin = 0.08 * (max(seen) - min(seen))
         axis.set(xlabel=title, xlim=(min(seen) - margin, max(seen) + margin))
-    axes[0].set(ylabel="taken for their class", ylim=(LEAST, 1.012))
+    axes[0].set(ylabel=PANELS["frechet"], ylim=(60, MOST))
     figure.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=2, frameon=False, fontsize=9)
     figure.savefig(HERE / "guidance.png", dpi=160, metadata={"Software": None})
 
@@ -289,6 +292,18 @@ def _repeats() -> pd.DataFrame:
 def _trainings(over: pd.DataFrame) -> dict[str, int]:
     """How often each repeated row of samplings was trained."""
     return over[over["part"] == "quality"].groupby("name")["trainings"].max().to_dict()
+
+
+def _denoising(over: pd.DataFrame, once: tuple[str, ...]) -> pd.DataFrame:
+    """PSNR by what the network is told and noise level, means over classes: of the repeated models with deviations over
+    trainings, and of models trained once."""
+    repeated = over[(over["part"] == "denoising") & (over["class"] == CLASSES) & over["measure"].str.startswith("psnr_")]
+    found = [repeated.rename(columns={"mean": "psnr"})[["name", "measure", "sigma", "psnr", "spread", "trainings"]]]
+    for model in once:
+        rows = pd.DataFrame(json.loads((RESULTS / f"models/{model}/denoising.json").read_text())["rows"])
+        means = rows.groupby(["target", "sigma"], sort=False, as_index=False)["psnr"].mean()
+        found.append(means.assign(name=model, measure="psnr_" + means["target"], spread=np.nan, trainings=1))
+    return pd.concat(found)[["name", "measure", "sigma", "psnr", "spread", "trainings"]]
 
 
 def _measured(over: pd.DataFrame, name: str) -> pd.DataFrame:

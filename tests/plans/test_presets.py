@@ -100,8 +100,8 @@ def test_repeats_train_each_model_once_a_seed_and_are_one_target_with_one_table(
     count = 1 + len(seeds)
     assert planned["repeats"] == 1 and "report" not in planned
     assert planned["evaluate"] == planned["gather"] == len(rows) * count
-    # guided, label, mixture; and the two weaker models of autoguidance, which are not measured
-    assert planned["train"] == 5 * count and planned["denoise"] == 3 * count and planned["distances"] == count
+    # guided, label; and the two weaker models of autoguidance, which are not measured
+    assert planned["train"] == 4 * count and planned["denoise"] == 2 * count and planned["distances"] == count
     assert "repeats" not in project.stale()
     text = project.snakemake("--dry-run", "--printshellcmds", *overlays).stdout
     collect = next(line for line in text.splitlines() if "featdiff collect" in line)
