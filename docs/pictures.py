@@ -297,7 +297,8 @@ def _trainings(over: pd.DataFrame) -> dict[str, int]:
 def _denoising(over: pd.DataFrame, once: tuple[str, ...]) -> pd.DataFrame:
     """PSNR by what the network is told and noise level, means over classes: of the repeated models with deviations over
     trainings, and of models trained once."""
-    repeated = over[(over["part"] == "denoising") & (over["class"] == CLASSES) & over["measure"].str.startswith("psnr_")]
+    repeated = over[(over["part"] == "denoising") & (over["class"] == CLASSES)]
+    repeated = repeated[repeated["measure"].str.startswith("psnr_")]
     found = [repeated.rename(columns={"mean": "psnr"})[["name", "measure", "sigma", "psnr", "spread", "trainings"]]]
     for model in once:
         rows = pd.DataFrame(json.loads((RESULTS / f"models/{model}/denoising.json").read_text())["rows"])
