@@ -36,11 +36,11 @@ def _settings(config: dict[str, Any]) -> Params:
     try:
         return parse(Params, config, f"{SETTINGS}, with --configfile and --config where given")
     except UserError as error:
-        own = (yaml.safe_load(Path(SETTINGS).read_text(encoding="utf-8")) or {}).get("samplings") or {}
-        changed = [name for name in config.get("samplings") or {} if f"samplings.{name}.model: Field req" in str(error)]
+        bare = re.findall(r"^  samplings\.([^.]+)\.model: Field required$", str(error), re.MULTILINE)
+        own = yaml.safe_load(Path(SETTINGS).read_text(encoding="utf-8")).get("samplings") or {}
         hints = [
             f"  {SETTINGS} has no row samplings.{name}: put it back, or take it out of the file that changes it"
-            for name in changed
+            for name in bare
             if name not in own
         ]
         raise UserError("\n".join([str(error), *hints])) from None

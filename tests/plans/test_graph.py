@@ -78,6 +78,7 @@ def test_each_profile_plans_the_whole_graph(project, profile):
     ("change", "words"),
     [
         ({"evaluation": {"neighbors": 5}}, ["evaluation.neighbors", "not permitted"]),
+        ({"samplings": 5}, ["samplings", "valid dictionary"]),
         ({"samplings": {"guided": {"images": 0}}}, ["samplings.guided.images", "greater than or equal to 1", "got 0"]),
         ({"models": {"guided": {"dataset": "stones"}}}, ["models.guided.dataset", "stones", "textures"]),
         ({"datasets": {"../x": {}}}, ["datasets", "../x"]),
